@@ -1,0 +1,1 @@
+"""The installation and its tokens; knows nothing of streams."""

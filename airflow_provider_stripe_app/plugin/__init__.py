@@ -1,0 +1,1 @@
+"""The API server's part: pages, install routes, token broker, keep-alive."""

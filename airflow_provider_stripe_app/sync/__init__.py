@@ -1,0 +1,1 @@
+"""One run: plan, extract, stage, commit, resume."""

@@ -1,0 +1,1 @@
+"""Where rows go; knows nothing of Airflow."""

@@ -1,0 +1,257 @@
+"""What the sync engine asks of a warehouse, and what a warehouse may differ in.
+
+Versions (EQUALITY §1) are one integer: ``t * 10 + rank`` with ``t`` in unix seconds of Stripe's clock,
+rank 2 for a list row or a refetch, rank 1 for an event payload or a tombstone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.streams.model import Stream
+
+
+class WarehouseError(StripeAppError):
+    """The warehouse cannot do what was asked; the message names the table and what to do."""
+
+
+class ForeignTable(WarehouseError):
+    """A table of the wanted name exists but was not made by this provider."""
+
+
+class StaleWriter(WarehouseError):
+    """Another run has taken the lease over; this one must not write any more."""
+
+
+class LeaseHeld(WarehouseError):
+    """Another run holds the lease.
+
+    :param owner: who holds it.
+    :param seconds_left: until it expires unless renewed.
+    """
+
+    def __init__(self, owner: str, seconds_left: float) -> None:
+        super().__init__(f"held by {owner} for another {seconds_left:.0f} s unless renewed")
+        self.owner = owner
+        self.seconds_left = seconds_left
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a warehouse can do.
+
+    :param identifier_length: longest identifier in bytes.
+    :param single_writer_process: the database file admits one writing process at a time.
+    """
+
+    name: str
+    identifier_length: int
+    single_writer_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StateKey:
+    """Whose state: one stream of one account and mode. The change feed is stream ``_events``."""
+
+    account_id: str
+    livemode: bool
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease that was taken, and the state found under it.
+
+    :param fence: number that only the present holder has; goes up with each claim.
+    :param state: JSON text as last stored, ``None`` if there was none.
+    """
+
+    key: StateKey
+    owner: str
+    fence: int
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """One object as read from Stripe.
+
+    :param raw: the object's JSON text as Stripe sent it, byte for byte.
+    :param typed_from: a copy of ``raw`` that is safe to type (U+FFFD for NUL and lone surrogates),
+        ``None`` when ``raw`` itself is.
+    :param version: see module docstring.
+    :param deleted_at: unix seconds; makes the row a tombstone (columns and ``_raw`` of an existing row
+        stay as they were, an absent row is inserted with id and raw).
+    :param event_id: the event whose payload or deletion this is.
+    """
+
+    id: str
+    raw: str
+    version: int
+    typed_from: str | None = None
+    deleted_at: int | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StagedChild:
+    """One child object. Its version is its parent's."""
+
+    parent_id: str
+    id: str
+    raw: str
+    typed_from: str | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of one stream, with the *complete* child sets of its non-deleted rows.
+
+    A batch may hold an id twice: the highest version wins (the last one among equals).
+    An invoice without lines has an empty set: all its children vanish.
+
+    :param children: for each child stream that is synced, its rows; a stream named here is replaced
+        whole for each parent in ``rows`` that wins the version guard and is not a tombstone; for a
+        tombstone that wins, all children become tombstones.
+    :param load_id: mark these rows as seen by that full load, even when they lose the guard.
+    """
+
+    stream: Stream
+    account_id: str
+    livemode: bool
+    rows: list[StagedRow] = field(default_factory=list)
+    children: dict[str, list[StagedChild]] = field(default_factory=dict)
+    load_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What one merge did to one table.
+
+    :param misfits: column → number of values present in JSON that did not fit the column's type.
+    :param new_columns: columns added for fields that the catalogue does not know.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    misfits: Mapping[str, int] = field(default_factory=dict)
+    new_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """An object that an event says has changed, owed until a closing version is merged (EQUALITY §2).
+
+    :param id: the object's id.
+    :param closes_at: ``event.created + L`` in unix seconds: the version second that closes it.
+    :param event_id: the newest event.
+    :param effect: ``upsert`` or ``gone``.
+    :param ambiguous: several events in the newest second, so no payload can be trusted.
+    :param payload: the object's JSON as of the event if it may be used instead of a refetch, else ``None``.
+    """
+
+    stream: str
+    id: str
+    closes_at: int
+    event_id: str
+    effect: str
+    ambiguous: bool = False
+    payload: str | None = None
+
+
+class Transaction(Protocol):
+    """One transaction: everything in it is committed together or not at all."""
+
+    def claim(self, key: StateKey, owner: str, ttl: float, run: str) -> Claim:
+        """Take the lease of ``key``: raise the fence by one.
+
+        The holder's own name (``owner``) may take it over at once; so may anybody after it expired.
+        Expiry goes by the warehouse's clock.
+
+        :param ttl: seconds until it expires unless :meth:`advance` renews it.
+        :param run: free text for people (DAG and run id).
+        :raises LeaseHeld: if another owner's lease has not expired.
+        """
+        ...
+
+    def advance(self, claim: Claim, state: str | None) -> None:
+        """First statement of every writing transaction: fence check, state, batch number + 1, renewal.
+
+        :param state: new JSON text, ``None`` to keep it.
+        :raises StaleWriter: if the fence has moved.
+        """
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Give the lease back; silently nothing when it is not ours any more."""
+        ...
+
+    def states(self, account_id: str, livemode: bool) -> dict[str, str]:
+        """Return stream → state JSON for all streams of an account."""
+        ...
+
+    def merge(self, batch: Batch, children: Mapping[str, Stream]) -> dict[str, TableChange]:
+        """Merge a batch and its children, creating tables and adding columns as needed.
+
+        :param children: name → :class:`Stream` for each key of ``batch.children``.
+        :return: table name → what changed.
+        :raises ForeignTable: if a table of that name is not ours.
+        """
+        ...
+
+    def unseen(
+        self, stream: Stream, account_id: str, livemode: bool, load_id: int, below_version: int, limit: int
+    ) -> list[str]:
+        """Return ids of living rows with ``_version < below_version`` that load ``load_id`` has not seen."""
+        ...
+
+    def owe(self, account_id: str, livemode: bool, obligations: Sequence[Obligation]) -> None:
+        """Store obligations; per (account, livemode, stream, id) the one with the highest ``closes_at`` stays.
+
+        Equal ``closes_at`` with another ``event_id``: becomes ambiguous, without payload, effect ``upsert``.
+        """
+        ...
+
+    def due(self, account_id: str, livemode: bool, stream: str, limit: int) -> list[Obligation]:
+        """Return up to ``limit`` obligations of a stream, oldest ``closes_at`` first."""
+        ...
+
+    def settle(self, stream: Stream, account_id: str, livemode: bool, forgive: Sequence[str] = ()) -> int:
+        """Delete the obligations of a stream that its table's rows close, and those of the ids in ``forgive``.
+
+        Closed: ``_version >= closes_at * 10 + 2``, or unambiguous and ``_version = closes_at * 10 + 1`` with
+        the same ``_event_id``. With a missing table only ``forgive`` counts.
+
+        :return: how many were deleted.
+        """
+        ...
+
+
+class Warehouse(Protocol):
+    """A place for tables. Instances are used by one thread."""
+
+    capabilities: Capabilities
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a writing transaction; state tables are created on first use; any error rolls back.
+
+        Verifies after COMMIT that the commit took effect (EQUALITY §7). Where only one process may have
+        the database open, waits for it with a log message every few seconds.
+
+        :raises WarehouseError: if the warehouse cannot be reached or stays locked.
+        """
+        ...
+
+    def table(self, name: str) -> str:
+        """Return the qualified, quoted name of a table, for people and for SQL."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
+        ...
