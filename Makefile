@@ -1,0 +1,121 @@
+# The two commands: `make demo` and `make test`. Each needs Python 3.11+ and make, and nothing else:
+# all that they install and write is under .venv and .work.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+WORK := $(CURDIR)/.work
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+OLDEST := 3.2.0
+OLDEST_VENV := $(WORK)/airflow-$(OLDEST)
+PYTHON310_VENV := $(WORK)/python-3.10
+
+# Somebody's own caches are used when they are named; the default is inside this directory.
+export UV_CACHE_DIR ?= $(WORK)/cache/uv
+export PIP_CACHE_DIR ?= $(WORK)/cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export UV_PYTHON_DOWNLOADS := never
+export UV_HTTP_TIMEOUT ?= 180
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+# Airflow and PostgreSQL want a home directory; build machines do not always have one.
+ifeq ($(strip $(HOME)),)
+export HOME := $(WORK)/home
+endif
+export PYTHONDONTWRITEBYTECODE :=
+
+# The first Python that is new enough (3.11: the DuckDB provider's floor). `make PYTHON=… test` chooses.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if command -v $$p >/dev/null && $$p -c '$(NEW_ENOUGH)'; then command -v $$p; break; fi; done)
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+# ---- set-up ----------------------------------------------------------------------------------------
+
+$(UV): requirements/uv.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or say: make PYTHON=/path/to/python3.x …" >&2; exit 1; }
+	@mkdir -p "$(WORK)" "$$HOME"
+	@echo "Creating .venv with $(PYTHON) …"
+	rm -rf "$(VENV)"
+	"$(PYTHON)" -m venv "$(VENV)"
+	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements/uv.lock
+	@touch "$(UV)"
+
+$(VENV)/.installed: $(UV) requirements/dev.lock pyproject.toml
+	@echo "Installing requirements/dev.lock into .venv …"
+	"$(UV)" pip sync --quiet --python "$(BIN)/python" --require-hashes requirements/dev.lock
+	"$(UV)" pip install --quiet --python "$(BIN)/python" --no-deps --no-build-isolation --editable .
+	@touch "$@"
+
+$(OLDEST_VENV)/.installed: $(UV) requirements/airflow-$(OLDEST).lock pyproject.toml
+	@echo "Installing requirements/airflow-$(OLDEST).lock into $(OLDEST_VENV) …"
+	"$(UV)" venv --quiet --allow-existing --python "$(BIN)/python" "$(OLDEST_VENV)"
+	"$(UV)" pip sync --quiet --python "$(OLDEST_VENV)/bin/python" --require-hashes requirements/airflow-$(OLDEST).lock
+	"$(UV)" pip install --quiet --python "$(OLDEST_VENV)/bin/python" --no-deps --no-build-isolation --editable .
+	@touch "$@"
+
+$(PYTHON310_VENV)/.installed: $(UV) requirements/python-3.10.lock pyproject.toml
+	@echo "Installing requirements/python-3.10.lock into $(PYTHON310_VENV) …"
+	"$(UV)" venv --quiet --allow-existing --python 3.10 "$(PYTHON310_VENV)"
+	"$(UV)" pip sync --quiet --python "$(PYTHON310_VENV)/bin/python" --require-hashes requirements/python-3.10.lock
+	"$(UV)" pip install --quiet --python "$(PYTHON310_VENV)/bin/python" --no-deps --no-build-isolation --editable .
+	@touch "$@"
+
+.PHONY: install
+install: $(VENV)/.installed ## Set up .venv from the lock file (the other commands do it by themselves)
+
+.PHONY: lock
+lock: $(UV) ## Refresh the lock files under requirements/
+	requirements/lock.sh "$(UV)"
+
+# ---- checks ----------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: install ## Lint, formatting, types, architecture
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports"
+
+.PHONY: format
+format: install ## Let ruff mend what it can
+	"$(BIN)/ruff" check --fix .
+	"$(BIN)/ruff" format .
+
+.PHONY: test
+test: lint ## Lint, types and all tests, on the newest Airflow
+	"$(BIN)/python" -m pytest tests/unit tests/integration $(ARGS)
+
+.PHONY: test-oldest
+test-oldest: $(OLDEST_VENV)/.installed ## The tests marked `matrix`, on the oldest supported Airflow
+	"$(OLDEST_VENV)/bin/python" -m pytest tests/unit tests/integration -m matrix $(ARGS)
+
+.PHONY: test-python310
+test-python310: $(PYTHON310_VENV)/.installed ## Imports and unit tests on Python 3.10, without DuckDB (needs a python3.10)
+	"$(PYTHON310_VENV)/bin/python" -m pytest tests/unit $(ARGS)
+
+.PHONY: test-matrix
+test-matrix: install $(OLDEST_VENV)/.installed ## The suite on the oldest and on the newest Airflow, and Python 3.10 where there is one
+	@UV="$(UV)" tests/matrix "$(OLDEST_VENV)" "$(VENV)" $(ARGS)
+
+# ---- the main job ----------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: install ## Install, sync, change, expire, sync again, compare: with real Airflow and a simulated Stripe
+	"$(BIN)/python" -m demo.run $(ARGS)
+
+.PHONY: up
+up: install ## The same, left running for your browser until Ctrl-C
+	"$(BIN)/python" -m demo.up $(ARGS)
+
+.PHONY: clean
+clean: ## Remove all that was installed and written here
+	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
