@@ -1,0 +1,260 @@
+"""What a ``stripe_app`` connection says, read once into frozen dataclasses.
+
+One connection type has three uses, told apart by content:
+
+* a restricted key: password ``rk_…`` and nothing else; no app, no renewal;
+* the app: login is the pasted install link (or its client id), password the app's secret key;
+* an installation: ``app_conn_id`` in extra, plus ``account``, ``livemode``, ``broker_token`` and
+  ``access_grant_token``, which the provider writes.
+
+An app connection that also holds ``broker_token`` is both in one, the quick start. Extra is decoded
+with ``json.loads`` because ``extra_dejson`` registers every secret in it as a log mask for the life
+of the process (AIRFLOW.md).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airflow_provider_stripe_app.exceptions import ConfigurationError
+from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
+from airflow_provider_stripe_app.oauth.install_link import InstallLink, parse_install_link
+
+CONN_TYPE = "stripe_app"
+MODES = {"live": True, "test": False, "sandbox": False}
+
+
+class ConnectionLike(Protocol):
+    """What is read of a connection: Airflow's model and the Task SDK's connection both have it."""
+
+    @property
+    def conn_id(self) -> Any:
+        """Return the id."""
+
+    @property
+    def login(self) -> Any:
+        """Return the login."""
+
+    @property
+    def password(self) -> Any:
+        """Return the decrypted password."""
+
+    @property
+    def extra(self) -> Any:
+        """Return the decrypted extra, JSON text."""
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """The app as its developer knows it: its install link and the key that exchanges codes.
+
+    :param conn_id: the connection that says so.
+    :param link: the install link.
+    :param secret_key: the app's secret key, ``sk_…``.
+    :param livemode: whether the key is a live one; ``None`` when its prefix does not tell.
+    """
+
+    conn_id: str
+    link: InstallLink
+    secret_key: str = field(repr=False)
+    livemode: bool | None = None
+
+
+@dataclass(frozen=True)
+class InstallationSettings:
+    """One account that has installed the app, as a task may know it.
+
+    :param conn_id: the connection that says so.
+    :param app_conn_id: the app's connection; the same as ``conn_id`` in a quick start.
+    :param account_id: Stripe account ``acct_…``, ``None`` before the first installation.
+    :param livemode: live or test, ``None`` when not known.
+    :param broker_token: what the broker asks for; empty before the first installation.
+    :param copy: the disposable copy of the access token, ``None`` when absent or damaged.
+    :param app: the app's settings when they are in the same connection.
+    """
+
+    conn_id: str
+    app_conn_id: str
+    account_id: str | None = None
+    livemode: bool | None = None
+    broker_token: str = field(default="", repr=False)
+    copy: AccessGrant | None = None
+    app: AppSettings | None = None
+
+
+@dataclass(frozen=True)
+class RestrictedKeySettings:
+    """A restricted key of the user's own account: no app, no renewal."""
+
+    conn_id: str
+    key: str = field(repr=False)
+    livemode: bool | None = None
+
+
+Settings = AppSettings | InstallationSettings | RestrictedKeySettings
+
+
+def key_livemode(key: str) -> bool | None:
+    """Return the mode that a key's prefix tells (``sk_live_…``, ``rk_test_…``).
+
+    :param key: a secret or restricted key.
+    :return: ``True`` for live, ``False`` for test, ``None`` when the prefix does not tell.
+    """
+    parts = key.split("_", 2)
+    if len(parts) < 3:
+        return None
+    return MODES.get(parts[1])
+
+
+def check_secret_key(key: str, where: str) -> str:
+    """Return an app's secret key, or say what was pasted instead of it.
+
+    :param key: what was pasted.
+    :param where: the connection, for the message.
+    :raises ConfigurationError: if it is no secret key.
+    """
+    key = key.strip()
+    if key.startswith("sk_"):
+        return key
+    wanted = (
+        "paste the secret key of the app's developer account (it starts with sk_live_ or sk_test_; "
+        "Stripe Dashboard > Developers > API keys)"
+    )
+    kinds = {
+        "pk_": "a publishable key, which cannot exchange anything",
+        "rk_": "a restricted key, which cannot exchange codes for an app",
+        "whsec_": "a webhook signing secret",
+        "absec_": "an app signing secret",
+        "ca_": "a client id",
+        "acct_": "an account id",
+        "http": "a link",
+    }
+    if not key:
+        raise ConfigurationError(
+            f"Connection {where} has an install link but no secret key: {wanted}."
+        )
+    for prefix, kind in kinds.items():
+        if key.startswith(prefix):
+            raise ConfigurationError(f"The secret key of connection {where} is {kind}: {wanted}.")
+    raise ConfigurationError(f"The secret key of connection {where} is not a Stripe key: {wanted}.")
+
+
+def check_pair(link: InstallLink, key: str) -> None:
+    """Refuse a live link with a test key and the reverse, as far as either tells its mode.
+
+    Live and test mode have different links and keys; a wrong pair fails at Stripe only after
+    consent, with "Authorization code provided does not belong to you" (STRIPE.md §1).
+
+    :param link: the install link.
+    :param key: the app's secret key.
+    :raises ConfigurationError: if the two are known to be of different modes.
+    """
+    key_mode = key_livemode(key)
+    if link.livemode is None or key_mode is None or link.livemode == key_mode:
+        return
+    names = {True: "live", False: "test"}
+    raise ConfigurationError(
+        f"The install link is for {names[link.livemode]} mode, but the secret key is a "
+        f"{names[key_mode]} key: paste the {names[link.livemode]} key, or the install link of "
+        f"{names[key_mode]} mode."
+    )
+
+
+def read_extra(conn: ConnectionLike) -> dict[str, Any]:
+    """Return a connection's extra without registering its values as log masks.
+
+    :param conn: the connection.
+    :raises ConfigurationError: if extra is not a JSON object.
+    """
+    text = conn.extra
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise ConfigurationError(
+            f"Extra of connection {conn.conn_id} is not a JSON object: correct it."
+        )
+    return extra
+
+
+def _text(extra: dict[str, Any], name: str) -> str:
+    value = extra.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _mode(extra: dict[str, Any], conn_id: str) -> bool | None:
+    """Read the mode: the provider writes ``livemode`` as a boolean, a person writes ``mode``."""
+    livemode = extra.get("livemode")
+    if isinstance(livemode, bool):
+        return livemode
+    text = (_text(extra, "livemode") or _text(extra, "mode")).lower()
+    if not text:
+        return None
+    known = {**MODES, "true": True, "false": False}
+    if text not in known:
+        raise ConfigurationError(
+            f"The mode of connection {conn_id} is {text!r}: choose live or test, or leave it empty."
+        )
+    return known[text]
+
+
+def _app(conn_id: str, login: str, password: str, mode: bool | None) -> AppSettings:
+    from airflow_provider_stripe_app.oauth import config
+
+    link = parse_install_link(login, marketplace_base=config.marketplace_base(), livemode=mode)
+    key = check_secret_key(password, conn_id)
+    check_pair(link, key)
+    return AppSettings(conn_id=conn_id, link=link, secret_key=key, livemode=key_livemode(key))
+
+
+def _restricted(conn_id: str, login: str, password: str) -> RestrictedKeySettings:
+    if login:
+        raise ConfigurationError(
+            f"Connection {conn_id} has both an install link and a restricted key (rk_…). For a "
+            "Stripe App paste the app's secret key (sk_…); to sync only your own account with the "
+            "restricted key, empty the install link."
+        )
+    return RestrictedKeySettings(conn_id=conn_id, key=password, livemode=key_livemode(password))
+
+
+def read_settings(conn: ConnectionLike) -> Settings:
+    """Return what a connection of type ``stripe_app`` is for.
+
+    :param conn: an Airflow connection.
+    :return: settings of an app, of an installation (with ``app`` set in a quick start), or of a
+        restricted key.
+    :raises ConfigurationError: if it is none of them, naming what to paste.
+    """
+    conn_id = str(conn.conn_id)
+    login = (conn.login or "").strip()
+    password = (conn.password or "").strip()
+    extra = read_extra(conn)
+    mode = _mode(extra, conn_id)
+    app_conn_id = _text(extra, "app_conn_id")
+    broker_token = _text(extra, "broker_token")
+    own_app = app_conn_id in {"", conn_id}
+    if password.startswith("rk_") and own_app:
+        return _restricted(conn_id, login, password)
+    app = _app(conn_id, login, password, mode) if own_app and (login or password) else None
+    if app is not None and not broker_token:
+        return app
+    if app is None and not app_conn_id and not broker_token:
+        raise ConfigurationError(
+            f"Connection {conn_id} says neither how to install a Stripe App (install link and "
+            "secret key), nor which installation it is (app_conn_id in extra), nor a restricted "
+            "key (password rk_…): fill in one of them."
+        )
+    return InstallationSettings(
+        conn_id=conn_id,
+        app_conn_id=app_conn_id or conn_id,
+        account_id=_text(extra, "account") or None,
+        livemode=mode,
+        broker_token=broker_token,
+        copy=AccessGrant.from_copy(_text(extra, "access_grant_token")),
+        app=app,
+    )
