@@ -1,0 +1,144 @@
+"""What the parts of a run share, and the single thread that writes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from airflow_provider_stripe_app.api.client import StripeClient
+from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.sync.options import SyncOptions
+from airflow_provider_stripe_app.sync.summary import RunSummary
+from airflow_provider_stripe_app.warehouse.base import (
+    Claim,
+    LeaseHeld,
+    StateKey,
+    Transaction,
+    Warehouse,
+)
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class LeaseTimeout(StripeAppError):
+    """Another run kept the lease for longer than this run was willing to wait."""
+
+
+@dataclass(slots=True)
+class Context:
+    """One run's surroundings.
+
+    :param client: Stripe, as the account.
+    :param account_id: ``acct_…``.
+    :param livemode: live or test/sandbox data.
+    :param summary: filled as the run goes.
+    """
+
+    client: StripeClient
+    warehouse: Warehouse
+    account_id: str
+    livemode: bool
+    options: SyncOptions
+    summary: RunSummary
+    claims: dict[str, Claim] = field(default_factory=dict)
+    renewed_at: float = 0.0
+    _writer: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stripe-merge")
+    )
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Run ``work`` in a transaction of its own, in the writer thread.
+
+        Warehouse connections belong to one thread, and one writer at a time is all they allow.
+        """
+
+        def in_transaction() -> T:
+            with self.warehouse.transaction() as tx:
+                return work(tx)
+
+        return self._writer.submit(in_transaction)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a transaction and wait for its result."""
+        return self.submit(work).result()
+
+    def key(self, stream: str) -> StateKey:
+        """Return the state key of a stream of this account."""
+        return StateKey(self.account_id, self.livemode, stream)
+
+    def claim(self, stream: str) -> Claim:
+        """Take the lease of a stream, waiting for another run to finish.
+
+        :param stream: stream name, or the feed's.
+        :raises LeaseTimeout: if it stays taken for ``options.lease_wait`` seconds.
+        """
+        options = self.options
+        deadline = time.monotonic() + options.lease_wait
+        said = 0.0
+        while True:
+            try:
+                claim = self.write(
+                    lambda tx: tx.claim(
+                        self.key(stream), options.owner, options.lease_ttl, options.run
+                    )
+                )
+            except LeaseHeld as held:
+                now = time.monotonic()
+                if now >= deadline:
+                    raise LeaseTimeout(
+                        f"Another run ({held.owner}) has been syncing {stream} of {self.account_id} for "
+                        f"{options.lease_wait:.0f} s. Let it finish, or set max_active_runs=1 on the DAG; "
+                        "nothing was changed by this run."
+                    ) from held
+                if now - said > options.progress_seconds:
+                    log.info(
+                        "Waiting for %s, which is syncing %s of %s",
+                        held.owner,
+                        stream,
+                        self.account_id,
+                    )
+                    said = now
+                time.sleep(min(1.0, max(0.1, held.seconds_left)))
+                continue
+            self.claims[stream] = claim
+            return claim
+
+    def renew(self) -> None:
+        """Renew all leases if a third of their time has passed."""
+        now = time.monotonic()
+        if now - self.renewed_at < self.options.lease_ttl / 3:
+            return
+        self.renewed_at = now
+        claims = list(self.claims.values())
+
+        def touch(tx: Transaction) -> None:
+            for claim in claims:
+                tx.advance(claim, None)
+
+        self.write(touch)
+
+    def release(self, *streams: str) -> None:
+        """Give leases back."""
+        claims = [self.claims.pop(s) for s in streams if s in self.claims]
+        if claims:
+            self.write(lambda tx: [tx.release(c) for c in claims])
+
+    @contextmanager
+    def open(self) -> Iterator[Context]:
+        """Close the warehouse and give every lease back at the end, whatever happened."""
+        self.renewed_at = time.monotonic()
+        try:
+            yield self
+        finally:
+            try:
+                self.release(*list(self.claims))
+            except Exception as error:  # noqa: BLE001 - the run's own outcome matters more
+                log.warning("Could not give the leases back; they expire by themselves: %s", error)
+            self._writer.submit(self.warehouse.close).result()
+            self._writer.shutdown()

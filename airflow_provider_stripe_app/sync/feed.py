@@ -1,0 +1,173 @@
+"""One pass over ``/v1/events`` that serves all streams of an account (EQUALITY §2, §4).
+
+Events come newest first, so nothing may be called seen before the whole window is. Obligations are
+committed as they come (they are idempotent), the cursor moves once, in the transaction that stores the
+last of them. The pass reads behind its cursor, because an event can become visible after its
+``created``; what is read twice is closed at once by the version of the row that it led to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from airflow_provider_stripe_app.api.events import EventItem
+from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.streams.catalog import STREAMS
+from airflow_provider_stripe_app.sync.context import Context
+from airflow_provider_stripe_app.sync.reduce import Reducer
+from airflow_provider_stripe_app.sync.state import FEED, Coverage, FeedState
+from airflow_provider_stripe_app.sync.versions import DEEP_SWEEP_EVERY, GAP_LIMIT
+from airflow_provider_stripe_app.warehouse.base import Claim, Obligation, Transaction
+
+log = logging.getLogger(__name__)
+
+FLUSH_OBJECTS = 5_000
+"""Objects held in memory before their obligations are committed."""
+
+DEEP_SWEEP_MARGIN = 3_600
+"""Seconds by which two deep sweeps overlap."""
+
+
+class FeedGap(StripeAppError):
+    """The feed's window begins before the oldest event that Stripe still keeps."""
+
+    def __init__(self, silent_days: float) -> None:
+        super().__init__(
+            f"The last sync is {silent_days:.1f} days old and Stripe keeps events for 30 days"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one pass reads.
+
+    :param gte: unix second at which it begins.
+    :param deep: it is a daily deep sweep.
+    """
+
+    gte: int
+    deep: bool
+
+
+def window(state: FeedState, now: int, overlap: int) -> Window:
+    """Return where the next pass begins.
+
+    :param state: the feed's state.
+    :param now: unix second by Stripe's clock, or the newest one known.
+    :param overlap: seconds to read behind the cursor.
+    """
+    gte = state.cursor - overlap
+    if now - state.swept_at >= DEEP_SWEEP_EVERY:
+        deep = max(state.swept_at - DEEP_SWEEP_MARGIN, now - GAP_LIMIT + DEEP_SWEEP_MARGIN)
+        return Window(min(gte, deep), deep=True)
+    return Window(gte, deep=False)
+
+
+def has_gap(state: FeedState, now: int, overlap: int) -> bool:
+    """Tell whether events may have been cut off before they were read (by Stripe's clock)."""
+    return state.cursor - overlap < now - GAP_LIMIT
+
+
+@dataclass(slots=True)
+class Pass:
+    """A finished pass whose last obligations and cursor are still to be committed.
+
+    :param now: unix second, by Stripe's clock, at which the pass began.
+    """
+
+    state: FeedState
+    now: int
+    rest: list[Obligation]
+
+
+class Feed:
+    """Reads the feed of one account."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def run(self, register: Mapping[str, int | None], *, fresh: bool = False) -> FeedState:
+        """Do one pass and register streams that are to be loaded.
+
+        :param register: stream → start date (unix second or ``None``) for streams whose full load
+            begins now; the feed keeps obligations for them from this pass on.
+        :param fresh: forget what the feed had, because there is a gap; every stream not registered
+            here will be loaded in full by the next run that wants it.
+        :return: the feed's state as committed.
+        :raises FeedGap: if events have been lost; nothing was moved.
+        """
+        claim = self._ctx.claim(FEED)
+        try:
+            old = FeedState.from_json(claim.state) if claim.state and not fresh else None
+            done = self._read(claim, old) if old else self._begin()
+            streams = dict(done.state.streams)
+            streams.update({n: Coverage(done.now, start) for n, start in register.items()})
+            state = replace(done.state, streams=streams)
+            self._ctx.write(lambda tx: self._commit(tx, claim, state.to_json(), done.rest))
+            return state
+        finally:
+            self._ctx.release(FEED)
+
+    def _begin(self) -> Pass:
+        page = self._ctx.client.events_page({"limit": 1}, purpose="events")
+        cursor = page.sent_at - self._ctx.options.lag
+        return Pass(FeedState(cursor=cursor, swept_at=page.sent_at), page.sent_at, [])
+
+    def _read(self, claim: Claim, old: FeedState) -> Pass:
+        options = self._ctx.options
+        reducer = Reducer(STREAMS, old.streams, lag=options.lag)
+        # Stripe's time is not known before the first answer; the worker's clock is not asked (§1).
+        first = self._ctx.client.events_page(
+            {"limit": 100, "created[gte]": window(old, old.cursor, options.overlap).gte},
+            purpose="events",
+        )
+        now = first.sent_at
+        if has_gap(old, now, options.overlap):
+            raise FeedGap((now - old.cursor) / 86_400)
+        upto = now - options.lag
+        wanted = window(old, now, options.overlap)
+        last_date = now
+        for events, date in self._pages(first, wanted):
+            reducer.add(e for e in events if e.created <= upto)
+            last_date = date
+            if len(reducer.owed) >= FLUSH_OBJECTS:
+                some = reducer.take()
+                self._ctx.write(lambda tx, some=some: self._commit(tx, claim, None, some))  # type: ignore[misc]
+            self._ctx.renew()
+        if has_gap(old, last_date, options.overlap):
+            raise FeedGap((last_date - old.cursor) / 86_400)
+        if reducer.unknown:
+            self._ctx.summary.unknown_events.update(reducer.unknown)
+        state = replace(
+            old,
+            cursor=max(old.cursor, upto),
+            swept_at=now if wanted.deep else old.swept_at,
+        )
+        return Pass(state, now, reducer.take())
+
+    def _pages(self, first: object, wanted: Window) -> Iterator[tuple[list[EventItem], int]]:
+        page = first
+        params: dict[str, object] = {"limit": 100, "created[gte]": wanted.gte}
+        # A deep sweep begins earlier than the first page asked for, so that page's end is not its end.
+        more = page.has_more or wanted.deep  # type: ignore[attr-defined]
+        yield page.items, page.date  # type: ignore[attr-defined]
+        last = page.items[-1].id if page.items else None  # type: ignore[attr-defined]
+        while more:
+            if last is not None:
+                params["starting_after"] = last
+            page = self._ctx.client.events_page(params, purpose="events")
+            yield page.items, page.date
+            more = page.has_more and bool(page.items)
+            last = page.items[-1].id if page.items else last
+
+    def _commit(
+        self, tx: Transaction, claim: Claim, state: str | None, owed: list[Obligation]
+    ) -> None:
+        ctx = self._ctx
+        tx.advance(claim, state)
+        if owed:
+            tx.owe(ctx.account_id, ctx.livemode, owed)
+            for name in {o.stream for o in owed}:
+                tx.settle(STREAMS[name], ctx.account_id, ctx.livemode)

@@ -1,0 +1,66 @@
+"""What a caller may choose for a run."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Literal
+
+from airflow_provider_stripe_app.streams.model import Stream
+from airflow_provider_stripe_app.sync.versions import LAG, OVERLAP
+
+Mode = Literal["auto", "full", "incremental"]
+MODES: tuple[Mode, ...] = ("auto", "full", "incremental")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A top-level stream with those of its child streams that are synced: they travel together."""
+
+    stream: Stream
+    children: tuple[Stream, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the top-level stream."""
+        return self.stream.name
+
+    @property
+    def stream_inlined(self) -> str | None:
+        """Key of the parent's JSON that holds the children, ``None`` when none are synced."""
+        return self.children[0].inlined if self.children else None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """Options of one run.
+
+    :param mode: ``auto`` loads what is new and follows changes of the rest, ``full`` lists everything
+        again, ``incremental`` refuses to list.
+    :param start_date: leave out objects created before this unix second; ``None`` for no limit.
+    :param owner: who holds the leases; the same owner takes over its own lease at once (a retry).
+    :param run: names the run, so that a retry of ``mode="full"`` resumes.
+    :param workers: threads that fetch.
+    :param batch_rows: rows merged in one transaction, about.
+    :param batch_seconds: longest time that fetched rows wait for their transaction.
+    :param lag: seconds, see :data:`~.versions.LAG`.
+    :param overlap: seconds, see :data:`~.versions.OVERLAP`.
+    :param feed_interval: seconds between feed passes while a full load runs.
+    :param lease_ttl: seconds until the lease of a dead run expires.
+    :param lease_wait: seconds to wait for another run's lease before giving up.
+    :param progress_seconds: seconds between two progress lines.
+    """
+
+    mode: Mode = "auto"
+    start_date: int | None = None
+    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run: str = ""
+    workers: int = 12
+    batch_rows: int = 5_000
+    batch_seconds: float = 5.0
+    lag: int = LAG
+    overlap: int = OVERLAP
+    feed_interval: float = 300.0
+    lease_ttl: float = 120.0
+    lease_wait: float = 900.0
+    progress_seconds: float = 5.0

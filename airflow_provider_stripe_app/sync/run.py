@@ -1,0 +1,238 @@
+"""One run: plan, follow the change feed, load, confirm, work off (DESIGN §4).
+
+Nothing in here knows Airflow. A run may be killed at any point; the next one goes on from the last
+commit. It may overlap with another one; leases and fences decide who writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from airflow_provider_stripe_app.api.client import StripeClient
+from airflow_provider_stripe_app.api.errors import PermissionMissing, StripeApiError
+from airflow_provider_stripe_app.api.ranges import Range
+from airflow_provider_stripe_app.api.version import API_VERSION
+from airflow_provider_stripe_app.exceptions import ConfigurationError
+from airflow_provider_stripe_app.streams.catalog import STREAMS
+from airflow_provider_stripe_app.streams.model import Stream
+from airflow_provider_stripe_app.sync.context import Context
+from airflow_provider_stripe_app.sync.feed import Feed, FeedGap
+from airflow_provider_stripe_app.sync.load import Job, Loader
+from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
+from airflow_provider_stripe_app.sync.plan import Plan, plan
+from airflow_provider_stripe_app.sync.state import FEED, FeedState, StreamState
+from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
+from airflow_provider_stripe_app.sync.workoff import WorkOff
+from airflow_provider_stripe_app.warehouse.base import Transaction, Warehouse
+
+log = logging.getLogger("airflow_provider_stripe_app.sync")
+
+
+def units_of(streams: Sequence[Stream]) -> list[Unit]:
+    """Group streams into units: each top-level stream with its selected children, sorted by name.
+
+    The order is the order of claiming leases; equal for all runs, so that two runs cannot block
+    each other.
+    """
+    tops = sorted((s for s in streams if s.parent is None), key=lambda s: s.name)
+    return [Unit(t, tuple(c for c in streams if c.parent == t.name)) for t in tops]
+
+
+def with_covered(unit: Unit, state: StreamState | None) -> Unit:
+    """Return the unit with the children that its table is already synced with, wanted now or not.
+
+    A parent merged without them would leave them behind while the state says that they are complete.
+    """
+    names = [c.name for c in unit.children]
+    more = [STREAMS[n] for n in (state.children if state else ()) if n in STREAMS and n not in names]
+    return Unit(unit.stream, (*unit.children, *more)) if more else unit
+
+
+def run_sync(
+    client: StripeClient,
+    warehouse: Warehouse,
+    *,
+    account_id: str,
+    livemode: bool,
+    streams: Sequence[Stream],
+    options: SyncOptions,
+) -> RunSummary:
+    """Make the tables of some streams equal to Stripe.
+
+    :param client: Stripe, as the account.
+    :param warehouse: where the tables are; closed at the end.
+    :param streams: what to sync; a child needs its parent among them.
+    :return: what was done.
+    :raises SyncFailed: if some streams failed (the others were finished first).
+    :raises StripeAppError: if the run could not go on at all; what was committed stays.
+    """
+    summary = RunSummary(account_id, livemode)
+    ctx = Context(client, warehouse, account_id, livemode, options, summary)
+    with ctx.open():
+        Run(ctx, units_of(streams)).run()
+    summary.requests = dict(client.requests)
+    if summary.errors:
+        raise SyncFailed(summary.errors, summary)
+    return summary
+
+
+class Run:
+    """The steps of one run, in their order."""
+
+    def __init__(self, ctx: Context, units: Sequence[Unit]) -> None:
+        self._ctx = ctx
+        self._units = list(units)
+        self._feed = Feed(ctx)
+        self._states: dict[str, StreamState] = {}
+        self._began = time.monotonic()
+        self._fed_at = 0.0
+
+    def run(self) -> None:
+        """Do everything; errors of single streams are left in the summary."""
+        plans = self._plan()
+        feed = self._start(plans)
+        loads = [u for u in self._units if plans[u.name].action != "follow"]
+        if loads:
+            self._load(loads)
+            self._sweep(loads)
+            feed = self._feed.run({})
+        for unit in self._healthy():
+            self._work_off(unit, feed)
+        self._finish(feed)
+
+    def _plan(self) -> dict[str, Plan]:
+        ctx = self._ctx
+        stored: dict[str, StreamState | None] = {}
+        for unit in self._units:
+            claim = ctx.claim(unit.name)
+            stored[unit.name] = StreamState.from_json(claim.state) if claim.state else None
+        self._units = [with_covered(u, stored[u.name]) for u in self._units]
+        text = ctx.write(lambda tx: tx.states(ctx.account_id, ctx.livemode)).get(FEED)
+        feed = FeedState.from_json(text) if text else None
+        plans = {u.name: plan(u, stored[u.name], feed, ctx.options) for u in self._units}
+        self._states = {n: s for n, s in stored.items() if s is not None}
+        self._refuse_load_if_incremental(plans)
+        return plans
+
+    def _refuse_load_if_incremental(self, plans: Mapping[str, Plan]) -> None:
+        wrong = [f"{n} ({p.reason})" for n, p in plans.items() if p.action == "load"]
+        if wrong and self._ctx.options.mode == "incremental":
+            raise ConfigurationError(
+                f"mode='incremental' cannot sync {', '.join(wrong)}: everything has to be listed. "
+                "Use mode='auto' (or 'full'); nothing was changed."
+            )
+
+    def _start(self, plans: dict[str, Plan]) -> FeedState:
+        """Run the feed, register what is to be loaded and store the loads' first state."""
+        loads = {n: p.start_date for n, p in plans.items() if p.action == "load"}
+        try:
+            feed = self._feed.run(loads)
+        except FeedGap as gap:
+            plans.update(
+                {n: Plan("load", str(gap), self._stored_start(n, p)) for n, p in plans.items()}
+            )
+            self._refuse_load_if_incremental(plans)
+            log.warning(
+                "%s: %s, so changes may have been missed. Everything is listed again now: %s",
+                self._ctx.account_id,
+                gap,
+                ", ".join(plans),
+            )
+            loads = {n: p.start_date for n, p in plans.items()}
+            feed = self._feed.run(loads, fresh=True)
+        self._fed_at = time.monotonic()
+        for unit in self._units:
+            if unit.name in loads:
+                self._begin(unit, plans[unit.name], feed.streams[unit.name].since)
+        return feed
+
+    def _stored_start(self, name: str, planned: Plan) -> int | None:
+        state = self._states.get(name)
+        return state.start_date if state and planned.action != "load" else planned.start_date
+
+    def _begin(self, unit: Unit, planned: Plan, load_id: int) -> None:
+        log.info("%s: listing everything of %s: %s", self._ctx.account_id, unit.name, planned.reason)
+        self._store(
+            unit,
+            StreamState(
+                api_version=API_VERSION,
+                phase="load",
+                load_id=load_id,
+                load_run=self._ctx.options.run,
+                remaining=(Range(gte=planned.start_date, lt=None),),
+                children=tuple(c.name for c in unit.children),
+                start_date=planned.start_date,
+            ),
+        )
+
+    def _load(self, units: Sequence[Unit]) -> None:
+        jobs = [Job(u, self._states[u.name]) for u in units]
+        Loader(self._ctx, jobs, self._feed_if_due).run()
+        for job in jobs:
+            self._states[job.unit.name] = job.state
+            if job.error is not None:
+                self._failed(job.unit, job.error)
+
+    def _feed_if_due(self) -> None:
+        if time.monotonic() - self._fed_at >= self._ctx.options.feed_interval:
+            self._feed.run({})
+            self._fed_at = time.monotonic()
+
+    def _sweep(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            if unit.name in self._ctx.summary.errors:
+                continue
+            state = self._states[unit.name]
+            try:
+                WorkOff(self._ctx, unit, state).unseen()
+            except StripeApiError as error:
+                self._failed(unit, error)
+                continue
+            self._store(unit, replace(state, phase="live", load_run=""))
+
+    def _work_off(self, unit: Unit, feed: FeedState) -> None:
+        summary = self._ctx.summary.table(unit.name)
+        state = self._states[unit.name]
+        try:
+            summary.owed = WorkOff(self._ctx, unit, state).obligations()
+        except StripeApiError as error:
+            self._failed(unit, error)
+            return
+        if summary.owed:
+            log.info("%s: %d objects stay owed for the next run", unit.name, summary.owed)
+        elif state.complete_to != feed.cursor:
+            self._store(unit, replace(state, complete_to=feed.cursor))
+
+    def _finish(self, feed: FeedState) -> None:
+        summary, requests = self._ctx.summary, self._ctx.client.requests
+        for unit in self._units:
+            for name in (unit.name, *(c.name for c in unit.children)):
+                table = summary.table(name)
+                table.seconds = time.monotonic() - self._began
+            made = sum(n for p, n in requests.items() if p.partition(":")[2] == unit.name)
+            summary.table(unit.name).requests = made
+        if not summary.errors:
+            summary.complete_to = feed.cursor
+
+    def _healthy(self) -> list[Unit]:
+        return [u for u in self._units if u.name not in self._ctx.summary.errors]
+
+    def _failed(self, unit: Unit, error: Exception) -> None:
+        log.error("%s: %s", unit.name, error)
+        self._ctx.summary.errors[unit.name] = error
+        if isinstance(error, PermissionMissing):
+            # What the feed showed while the permission was missing cannot be relied upon (EQUALITY §2).
+            state = self._states[unit.name]
+            self._store(unit, replace(state, relist="its permission was missing for a while"))
+
+    def _store(self, unit: Unit, state: StreamState) -> None:
+        claim = self._ctx.claims[unit.name]
+
+        def work(tx: Transaction) -> None:
+            tx.advance(claim, state.to_json())
+
+        self._ctx.write(work)
+        self._states[unit.name] = state

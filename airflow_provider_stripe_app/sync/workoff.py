@@ -1,0 +1,170 @@
+"""Working off what the change feed says is owed, and confirming rows that a full load has not seen.
+
+An obligation goes only in the transaction that merges a version which closes it (EQUALITY §2).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import msgspec
+
+from airflow_provider_stripe_app.api.errors import StripeApiError
+from airflow_provider_stripe_app.sync.context import Context
+from airflow_provider_stripe_app.sync.fetch import Fetched, from_payload, refetch
+from airflow_provider_stripe_app.sync.merge import Merger
+from airflow_provider_stripe_app.sync.options import Unit
+from airflow_provider_stripe_app.sync.progress import Progress
+from airflow_provider_stripe_app.sync.reduce import is_left_out
+from airflow_provider_stripe_app.sync.state import StreamState
+from airflow_provider_stripe_app.warehouse.base import Obligation, TableChange, Transaction
+
+log = logging.getLogger(__name__)
+
+DUE_LIMIT = 2_000
+"""Obligations taken up at once."""
+
+CONFIRM_LIMIT = 500
+"""Rows confirmed by GET in one transaction."""
+
+STUCK_ROUNDS = 5
+"""Rounds of one second in which a refetch may be too early to close what is owed."""
+
+
+@dataclass(slots=True)
+class Refetched:
+    """What a round of refetches brought.
+
+    :param left_out: ids of objects that do not belong into the table.
+    :param error: the first error; what was fetched before and beside it is used all the same.
+    """
+
+    fetched: Fetched = field(default_factory=Fetched)
+    left_out: list[str] = field(default_factory=list)
+    error: StripeApiError | None = None
+
+
+class WorkOff:
+    """Brings one unit's tables up to what the feed has seen."""
+
+    def __init__(self, ctx: Context, unit: Unit, state: StreamState) -> None:
+        self._ctx = ctx
+        self._unit = unit
+        self._state = state
+        self._merger = Merger(ctx)
+        self._progress = Progress(ctx, "catching up")
+
+    def obligations(self) -> int:
+        """Fetch and merge everything owed.
+
+        :return: how many obligations could not be closed yet; the next run does it.
+        :raises StripeApiError: after everything that could be merged was.
+        """
+        tried: set[tuple[str, int, str]] = set()
+        stuck = 0
+        with ThreadPoolExecutor(self._ctx.options.workers, "stripe-refetch") as pool:
+            while True:
+                due = self._ctx.write(self._due)
+                if not due:
+                    return 0
+                if stuck >= STUCK_ROUNDS:
+                    return len(due)
+                payloads, ids = self._split(due, tried)
+                fetch_only = not payloads.rows
+                got = self._refetch(pool, ids, "refetch")
+                closed = self._merge_and_settle(payloads, got)
+                if got.error is not None:
+                    raise got.error
+                if closed == 0 and fetch_only:
+                    # The refetch was sent in a second that does not close the event's yet.
+                    stuck += 1
+                    time.sleep(1.0)
+                self._progress.tick()
+
+    def unseen(self) -> None:
+        """Confirm by GET the rows that the finished full load has not listed (EQUALITY §3).
+
+        :raises StripeApiError: after everything that could be merged was.
+        """
+        load_id = self._state.load_id
+        with ThreadPoolExecutor(self._ctx.options.workers, "stripe-confirm") as pool:
+            while ids := self._ctx.write(lambda tx: self._unseen(tx, load_id)):
+                got = self._refetch(pool, ids, "confirm")
+                self._commit(got.fetched, load_id)
+                if got.error is not None:
+                    raise got.error
+                self._progress.tick()
+
+    def _unseen(self, tx: Transaction, load_id: int) -> list[str]:
+        ctx = self._ctx
+        return tx.unseen(
+            self._unit.stream, ctx.account_id, ctx.livemode, load_id, load_id * 10, CONFIRM_LIMIT
+        )
+
+    def _due(self, tx: Transaction) -> list[Obligation]:
+        return tx.due(self._ctx.account_id, self._ctx.livemode, self._unit.name, DUE_LIMIT)
+
+    def _split(
+        self, due: Sequence[Obligation], tried: set[tuple[str, int, str]]
+    ) -> tuple[Fetched, list[str]]:
+        """Separate what payloads can close from what has to be fetched.
+
+        A payload that was merged and closed nothing met another one of the same second: refetch.
+        """
+        payloads, ids = Fetched(), []
+        for owed in due:
+            key = (owed.id, owed.closes_at, owed.event_id)
+            got = None if key in tried else from_payload(self._unit, owed)
+            tried.add(key)
+            if got is None:
+                ids.append(owed.id)
+            else:
+                payloads.extend(got)
+        return payloads, ids
+
+    def _refetch(self, pool: ThreadPoolExecutor, ids: Iterable[str], purpose: str) -> Refetched:
+        out = Refetched()
+        client, unit = self._ctx.client, self._unit
+        futures = {i: pool.submit(refetch, client, unit, i, purpose) for i in dict.fromkeys(ids)}
+        for object_id, future in futures.items():
+            try:
+                got = future.result()
+            except StripeApiError as error:
+                out.error = out.error or error
+                continue
+            row = got.rows[0]
+            data = msgspec.json.decode(row.typed_from or row.raw)
+            if row.deleted_at is None and is_left_out(data, self._state.start_date):
+                out.left_out.append(object_id)
+            else:
+                out.fetched.extend(got)
+            self._progress.seen(unit.name, 1)
+            self._ctx.renew()
+        return out
+
+    def _merge_and_settle(self, payloads: Fetched, got: Refetched) -> int:
+        payloads.extend(got.fetched)
+        ctx, unit = self._ctx, self._unit
+        claim = ctx.claims[unit.name]
+
+        def work(tx: Transaction) -> tuple[dict[str, TableChange], int]:
+            tx.advance(claim, None)
+            changes = self._merger.merge(tx, unit, payloads)
+            return changes, tx.settle(unit.stream, ctx.account_id, ctx.livemode, got.left_out)
+
+        changes, closed = ctx.write(work)
+        self._merger.count(changes)
+        return closed
+
+    def _commit(self, fetched: Fetched, load_id: int) -> None:
+        claim = self._ctx.claims[self._unit.name]
+
+        def work(tx: Transaction) -> dict[str, TableChange]:
+            tx.advance(claim, None)
+            return self._merger.merge(tx, self._unit, fetched, load_id=load_id)
+
+        self._merger.count(self._ctx.write(work))
