@@ -52,8 +52,8 @@ class Field:
     :param kind: what it holds.
     :param optional: it may be null, or absent: the annotations do not tell the two apart.
     :param expandable: an id, or the object itself when the request expanded it.
-    :param shape: the nested object's fields, for kind ``object``.
-    :param target: the class of the nested API object, for kind ``resource``.
+    :param shape: the fields of the nested object, or of each object in a list.
+    :param target: the class of the nested API object, or of each one in a list.
     """
 
     name: str
@@ -169,6 +169,9 @@ def _field(name: str, annotation: ast.expr, doc: str, cls: _Class) -> Field:
         head, args = _head(annotation)
     expandable = head == "ExpandableField"
     kind = "text" if expandable else _scalar_kind(name, doc, head, args)
+    if kind == "list":
+        shape, target = _items(args[0], cls)
+        return Field(name, kind, optional, doc=doc, shape=shape, target=target)
     if kind is not None:
         return Field(name, kind, optional, expandable, doc)
     inner = cls.inner.get(head) or cls.scope.get(head)
@@ -179,6 +182,15 @@ def _field(name: str, annotation: ast.expr, doc: str, cls: _Class) -> Field:
     raise ValueError(
         f"{cls.node.name}.{name}: annotation {ast.unparse(annotation)} is not understood"
     )
+
+
+def _items(annotation: ast.expr, cls: _Class) -> tuple[Shape | None, str | None]:
+    """Return what a list holds, if that is one kind of object: its shape or its class."""
+    head, _ = _head(annotation)
+    inner = cls.inner.get(head) or cls.scope.get(head)
+    if isinstance(annotation, ast.Name) and inner is not None:
+        return _shape(inner), None
+    return None, head if isinstance(annotation, ast.Constant) else None
 
 
 def _scalar_kind(name: str, doc: str, head: str, args: list[ast.expr]) -> Kind | None:

@@ -1,0 +1,84 @@
+"""The account that an app is installed on."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from airflow_provider_stripe_app.testing.objects import values
+from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
+
+
+def make_account(rng: Random, *, id: str, created: int, **overrides: Any) -> dict[str, Any]:
+    """Return a whole standard account of a company; ``individual`` is only in a person's.
+
+    :param created: unix seconds.
+    """
+    capabilities = dict.fromkeys(SHAPES["account.capabilities"], "inactive")
+    capabilities |= {"card_payments": "active", "transfers": "active", "link_payments": "active"}
+    account = blank("account")
+    account.update(
+        {
+            "id": id,
+            "object": "account",
+            "business_type": "company",
+            "capabilities": capabilities,
+            "charges_enabled": True,
+            "country": "US",
+            "created": created,
+            "default_currency": "usd",
+            "details_submitted": True,
+            "email": f"owner-{id[-6:].lower()}@example.com",
+            "external_accounts": {
+                "object": "list",
+                "data": [],
+                "has_more": False,
+                "total_count": 0,
+                "url": f"/v1/accounts/{id}/external_accounts",
+            },
+            "metadata": {},
+            "payouts_enabled": True,
+            "settings": _settings(rng),
+            "type": "standard",
+        }
+    )
+    account["business_profile"] = {
+        **blank("account.business_profile"),
+        "mcc": "5734",
+        "name": values.pick(rng, values.NAMES),
+        "support_address": values.address(rng),
+        "url": "https://example.com",
+    }
+    del account["individual"]
+    account.update(overrides)
+    return account
+
+
+def _settings(rng: Random) -> dict[str, Any]:
+    settings = blank("account.settings")
+    settings["dashboard"] = {"display_name": values.pick(rng, values.NAMES), "timezone": "Etc/UTC"}
+    settings["payments"]["statement_descriptor"] = "SIMULATED"
+    return settings
+
+
+def blank(shape: str) -> dict[str, Any]:
+    """Return an object of a shape with every field: null where allowed, else an empty value.
+
+    :param shape: key of ``SHAPES``, for example ``account.settings``.
+    """
+    empty: dict[str, Any] = {
+        "text": "", "int": 0, "time": 0, "bool": False, "number": 0.0, "decimal": "0",
+    }  # fmt: skip
+    result: dict[str, Any] = {}
+    for field, kind in SHAPES[shape].items():
+        if kind.startswith("true") or kind.endswith("+"):
+            continue
+        if kind.endswith("?"):
+            result[field] = None
+        elif kind == "object":
+            result[field] = blank(f"{shape}.{field}")
+        elif kind.startswith("list"):
+            result[field] = []
+        else:
+            result[field] = {} if kind == "map" else empty[kind]
+    return result
