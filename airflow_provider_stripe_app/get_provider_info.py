@@ -27,19 +27,22 @@ CONNECTION_TYPE: dict[str, Any] = {
             "app_conn_id": "stripe_app_default",
         },
     },
-    # Declared keys are hidden by the form while they are unset, undeclared ones are shown as inputs. So
-    # what the provider itself writes is declared too, and secrets have names that Airflow masks.
+    # Declared keys are hidden by the form while they are unset, undeclared ones are shown as
+    # inputs. So what the provider itself writes is declared too, and secrets have names that
+    # Airflow masks.
     "conn-fields": {
         "app_conn_id": {
             "label": "App connection",
-            "description": "Only in the connection of an installation: the connection that holds the "
+            "description": "Only in the connection of an installation: the connection that holds "
+            "the "
             "app's install link and secret key. The Stripe App page fills it in. Leave it empty in "
             "the app's own connection.",
             "schema": {"type": ["string", "null"]},
         },
         "mode": {
             "label": "Mode of the install link",
-            "description": "Optional. Says whether the install link is of live or of test mode, so that "
+            "description": "Optional. Says whether the install link is of live or of test mode, "
+            "so that "
             "a link and a key that do not belong together are found before consent.",
             "schema": {"type": ["string", "null"], "enum": ["", "live", "test"]},
         },
@@ -55,7 +58,8 @@ CONNECTION_TYPE: dict[str, Any] = {
         },
         "broker_token": {
             "label": "Broker token",
-            "description": "Written when the app is installed: workers show it to get access tokens. "
+            "description": "Written when the app is installed: workers show it to get access "
+            "tokens. "
             "Do not change it.",
             "schema": {"type": ["string", "null"], "format": "password"},
         },
@@ -73,7 +77,8 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-stripe-app",
         "name": "Stripe App",
-        "description": "Stripe Apps: install from the Airflow UI, keep the rotating tokens alive, keep "
+        "description": "Stripe Apps: install from the Airflow UI, keep the rotating tokens alive, "
+        "keep "
         "warehouse tables equal to Stripe.",
         "integrations": [
             {

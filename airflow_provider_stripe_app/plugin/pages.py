@@ -1,0 +1,196 @@
+"""What the pages show: plain data made by pure functions, then rendered with everything escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_stripe_app.oauth.credentials import (
+    AppSettings,
+    InstallationSettings,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Kind = Literal["ok", "warn", "bad", ""]
+
+DAY = 86400.0
+EXPIRY_WARNING = 30 * DAY
+"""Seconds before the death of a refresh token from which the page warns (DESIGN §2.5)."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence above the lists.
+
+    :param text: the sentence.
+    :param kind: how it looks.
+    :param href: where its link leads, empty for none.
+    :param link: words of the link.
+    """
+
+    text: str
+    kind: Kind = "bad"
+    href: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class InstallationView:
+    """One installation as the page shows it; every field is ready to print."""
+
+    conn_id: str
+    app_conn_id: str
+    account_id: str
+    livemode: bool
+    status: str
+    kind: Kind
+    health: str
+    token: str
+    refreshed: str
+    permissions: str
+    can_change: bool
+
+
+@dataclass(frozen=True)
+class ConnectionView:
+    """One connection of type ``stripe_app`` that holds no installation yet."""
+
+    conn_id: str
+    label: str
+    kind: Kind
+    sentence: str
+    mode: str = ""
+    can_install: bool = False
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, e.g. ``48 minutes``.
+
+    :param seconds: not negative.
+    """
+    for size, word in ((DAY, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second")):
+        count = int(seconds // size)
+        if count >= 2 or (count == 1 and word != "second"):
+            return f"{count} {word}" + ("s" if count > 1 else "")
+    return "a moment"
+
+
+def relative(moment: float | None, now: float) -> str:
+    """Return a moment in words: ``in 48 minutes``, ``3 hours ago`` or ``never``.
+
+    :param moment: unix seconds, None for never.
+    :param now: unix seconds.
+    """
+    if moment is None:
+        return "never"
+    return f"in {duration(moment - now)}" if moment > now else f"{duration(now - moment)} ago"
+
+
+def token_words(expires_at: float, now: float) -> str:
+    """Return what is to be said of an access token that dies at ``expires_at``."""
+    if expires_at > now:
+        return f"expires {relative(expires_at, now)}, renewed by itself"
+    return f"expired {relative(expires_at, now)}; renewed when a task needs it"
+
+
+def permission_words(granted: Sequence[str] | None) -> str:
+    """Return the permissions that the account granted, or that Stripe has not told them."""
+    if granted is None:
+        return "not told by Stripe; a missing one shows as an error of the stream that needs it"
+    return ", ".join(sorted(granted)) or "none"
+
+
+def mode_words(livemode: bool | None) -> str:
+    """Return ``live``, ``test`` or nothing if it is not known."""
+    return "" if livemode is None else ("live" if livemode else "test")
+
+
+def connection_view(
+    conn_id: str, settings: Settings | Exception, *, can_change: bool
+) -> ConnectionView | None:
+    """Return how a connection without an installation is shown.
+
+    :param conn_id: the connection.
+    :param settings: what was read out of it, or why it cannot be used.
+    :param can_change: whether the user may install into it.
+    :return: None for the connection of an installation that is listed elsewhere.
+    """
+    if isinstance(settings, Exception):
+        return ConnectionView(conn_id, "needs attention", "bad", str(settings))
+    if isinstance(settings, AppSettings):
+        sentence = "Ready to install: Stripe will ask you for the account and its consent."
+        if not can_change:
+            sentence = "Not installed. You may see this connection but not change it."
+        return ConnectionView(
+            conn_id,
+            "not installed",
+            "warn",
+            sentence,
+            mode=mode_words(settings.livemode),
+            can_install=can_change,
+        )
+    if isinstance(settings, InstallationSettings):
+        return ConnectionView(
+            conn_id,
+            "not installed",
+            "warn",
+            f"Says it is an installation of {settings.app_conn_id}, but no grant is stored for it "
+            "here: "
+            f"install {settings.app_conn_id} into it, or delete it.",
+            mode=mode_words(settings.livemode),
+        )
+    return ConnectionView(
+        conn_id,
+        "restricted key",
+        "ok",
+        "Uses a restricted key of your own account: nothing to install and nothing to renew.",
+        mode=mode_words(settings.livemode),
+    )
+
+
+NOTICES: Mapping[str, tuple[Kind, str]] = {
+    "installed": ("ok", "Installed: {conn_id} is ready for your DAGs."),
+    "disconnected": ("ok", "Forgotten: Airflow no longer holds tokens for {conn_id}."),
+    "test_ok": ("ok", "Stripe answered: {conn_id} works."),
+}
+"""What a redirect may say. The page's address chooses a sentence and never brings its own."""
+
+
+def notice_for(query: Mapping[str, str], known: Sequence[str]) -> Notice | None:
+    """Return the notice that the address asks for, about a connection that the user sees.
+
+    :param query: ``notice`` and ``conn_id``.
+    :param known: connections that are on the page.
+    """
+    conn_id = query.get("conn_id", "")
+    if query.get("notice") not in NOTICES or conn_id not in known:
+        return None
+    kind, text = NOTICES[query["notice"]]
+    return Notice(text.format(conn_id=conn_id), kind)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("airflow_provider_stripe_app.plugin"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """Return the HTML of a page.
+
+    :param template: file name in ``templates/``.
+    :param values: what it shows; all of it is escaped.
+    """
+    return _environment().get_template(template).render(**values)

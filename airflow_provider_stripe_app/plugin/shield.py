@@ -1,0 +1,101 @@
+"""The outermost layer of the sub-app: secrets leave the query string, every answer gets safe
+headers.
+
+Airflow's access log prints the query string *after* the answer, from the same ASGI scope that this
+layer sees, also when authentication failed. So the values are taken out of the scope before
+anything else runs, and handed on under a key of our own. Nothing has to be registered for log
+masking, which would stay for the life of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+QUERY_KEY = "stripe_app.query"
+"""Where the scope keeps the real query parameters, as a ``dict``."""
+
+SECRET_PARAMETERS = frozenset({"code", "state", "auth_code", "access_token", "refresh_token"})
+
+
+def shield_query(scope: MutableMapping[str, Any]) -> None:
+    """Move the query parameters of ``scope`` to :data:`QUERY_KEY` and mask the secret ones.
+
+    The first value of a repeated parameter wins, so that a second one cannot replace it.
+
+    :param scope: an ASGI HTTP scope; changed in place, because the access log holds the same
+        object.
+    """
+    raw = bytes(scope.get("query_string", b""))
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        values.setdefault(name, value)
+    scope[QUERY_KEY] = values
+    if any(name in SECRET_PARAMETERS for name, _ in pairs):
+        masked = [(name, "***" if name in SECRET_PARAMETERS else value) for name, value in pairs]
+        scope["query_string"] = urlencode(masked, safe="*").encode("ascii")
+
+
+def query_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return the real query parameters of a request that went through :class:`QueryShield`."""
+    values: dict[str, str] = scope.get(QUERY_KEY, {})
+    return values
+
+
+def security_headers(form_targets: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the headers of every answer of the sub-app.
+
+    ``form-action`` lists Stripe because browsers apply it to the redirect that follows the Install
+    form. ``Referrer-Policy`` is ``same-origin``: pages of others learn nothing, and our own forms
+    still send their ``Origin`` (with ``no-referrer`` browsers send ``Origin: null``).
+
+    :param form_targets: further origins that a form's redirect may go to.
+    """
+    forms = " ".join(("'self'", "https://*.stripe.com", *form_targets))
+    return {
+        "Content-Security-Policy": (
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+            f"form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+
+
+class QueryShield:
+    """Pure ASGI middleware around the whole sub-app.
+
+    :param app: the app inside.
+    :param form_targets: see :func:`security_headers`.
+    """
+
+    def __init__(self, app: ASGIApp, form_targets: tuple[str, ...] = ()) -> None:
+        self.app = app
+        self.headers = [
+            (name.lower().encode("ascii"), value.encode("ascii"))
+            for name, value in security_headers(form_targets).items()
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        shield_query(scope)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message.get("headers", [])}
+                added = [header for header in self.headers if header[0] not in present]
+                message = {**message, "headers": [*message.get("headers", []), *added]}
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

@@ -1,0 +1,96 @@
+"""Secrets leave the query string before anything can log it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_stripe_app.plugin.shield import QueryShield, query_of, shield_query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"code=ac_secret&state=st_secret",
+        b"state=st_secret&code=ac_secret",
+        b"c%6Fde=ac_secret&stat%65=st_secret",
+        b"code=ac_sec%72et&code=ac_secret2&x=1",
+        b"error=&code=ac_secret",
+    ],
+)
+def test_code_and_state_never_stay_in_the_query_string(query):
+    scope = {"type": "http", "query_string": query}
+    shield_query(scope)
+    assert b"secret" not in scope["query_string"]
+    assert b"code=***" in scope["query_string"]
+    assert query_of(scope)["code"] == "ac_secret"
+
+
+def test_other_parameters_stay_readable():
+    scope = {"type": "http", "query_string": b"notice=installed&conn_id=a%20b"}
+    shield_query(scope)
+    assert scope["query_string"] == b"notice=installed&conn_id=a%20b"
+    assert query_of(scope) == {"notice": "installed", "conn_id": "a b"}
+
+
+@pytest.mark.parametrize("query", [b"", b"%ff=%zz&&==&\xff", b"&" * 1000])
+def test_odd_query_strings_do_not_raise(query):
+    scope = {"type": "http", "query_string": query}
+    shield_query(scope)
+    assert "code" not in query_of(scope)
+
+
+def run(app, scope):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(QueryShield(app)(scope, receive, send))
+    return sent
+
+
+def test_scope_is_masked_even_when_the_app_raises():
+    async def broken(scope, receive, send):
+        raise RuntimeError("boom")
+
+    scope = {"type": "http", "query_string": b"code=ac_secret"}
+    with pytest.raises(RuntimeError):
+        run(broken, scope)
+    assert scope["query_string"] == b"code=***"
+
+
+def test_every_answer_is_private_and_unframed_and_a_header_of_the_route_wins():
+    async def app(scope, receive, send):
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"Referrer-Policy", b"no-referrer")],
+            }
+        )
+
+    headers = run(app, {"type": "http", "query_string": b""})[0]["headers"]
+    found = {name.lower(): value for name, value in headers}
+    assert found[b"cache-control"] == b"no-store"
+    assert found[b"x-frame-options"] == b"DENY"
+    assert found[b"referrer-policy"] == b"no-referrer"
+    policy = found[b"content-security-policy"].decode()
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert len([1 for name, _ in headers if name.lower() == b"referrer-policy"]) == 1
+
+
+def test_lifespan_messages_pass_untouched():
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    scope = {"type": "lifespan"}
+    run(app, scope)
+    assert seen == [{"type": "lifespan"}]
