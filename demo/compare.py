@@ -1,8 +1,8 @@
 """Whether tables equal Stripe, row by row: what the demo prints and the tests insist on.
 
 Equal means: the same set of living ids, and each row's ``_raw`` is, as canonical JSON, what
-Stripe's API returns now at the pinned version. Fields that differ at every read are left out; fields that
-Stripe changes without an event are reported apart.
+Stripe's API returns now at the pinned version. Fields that differ at every read are left out;
+fields that Stripe changes without an event are reported apart.
 
 The truth is read over Stripe's own API with the account's secret key by the plain code below, so
 that nothing of the provider's reading is trusted.
