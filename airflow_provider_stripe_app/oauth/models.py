@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
     """Base of this provider's tables: a metadata of its own, apart from Airflow's."""
 
     metadata = metadata
-    type_annotation_map: ClassVar = {float: Double()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double()}
 
 
 class Installation(Base):
@@ -75,6 +75,7 @@ class Installation(Base):
     attempt_fingerprint: Mapped[str | None] = mapped_column(String(64))
     idempotency_suffix: Mapped[int] = mapped_column(Integer)
     refused_at: Mapped[float | None]
+    retry_at: Mapped[float | None]
 
     last_refreshed_at: Mapped[float]
     last_used_at: Mapped[float | None]

@@ -44,6 +44,7 @@ def _installation() -> None:
         sa.Column("attempt_fingerprint", sa.String(64), nullable=True),
         sa.Column("idempotency_suffix", sa.Integer(), nullable=False),
         sa.Column("refused_at", sa.Double(), nullable=True),
+        sa.Column("retry_at", sa.Double(), nullable=True),
         sa.Column("last_refreshed_at", sa.Double(), nullable=False),
         sa.Column("last_used_at", sa.Double(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
