@@ -41,7 +41,7 @@ class StaticToken:
         from airflow_provider_stripe_app.exceptions import ReauthorizationRequired
 
         raise ReauthorizationRequired(
-            "Stripe refused the restricted key of this connection (HTTP 401). It was rolled, expired "
-            "or revoked: create a new one in the Stripe Dashboard (Developers > API keys) and put it "
-            "into the connection."
+            "Stripe refused the restricted key of this connection (HTTP 401). It was rolled, "
+            "expired or revoked: create a new one in the Stripe Dashboard (Developers > API keys) "
+            "and put it into the connection."
         )
