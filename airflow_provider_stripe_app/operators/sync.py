@@ -54,21 +54,26 @@ class StripeDashboardLink(BaseOperatorLink):
 class StripeSyncOperator(BaseOperator):
     """Make warehouse tables equal to what a Stripe account lists.
 
-    The first run lists everything; later ones follow Stripe's events, so an idle run costs one request.
+    The first run lists everything; later ones follow Stripe's events, so an idle run costs one
+    request.
     It may be killed at any point: what was committed stays and the next try goes on from there.
 
-    :param streams: names of the tables to sync; a child (``invoice_line_items``) brings its parent along.
+    :param streams: names of the tables to sync; a child (``invoice_line_items``) brings its parent
+        along.
     :param warehouse_conn_id: connection of the warehouse: ``duckdb``, ``sqlite`` or ``postgres``.
-    :param stripe_app_conn_id: connection of type ``stripe_app``: an installation, or a restricted key.
+    :param stripe_app_conn_id: connection of type ``stripe_app``: an installation, or a restricted
+        key.
     :param schema: schema of the tables; ``None`` for the warehouse's default.
     :param mode: ``auto`` (load what is new, follow the rest), ``full`` (list everything again) or
         ``incremental`` (fail where everything would have to be listed).
     :param sync_start_date: leave out objects created before it (ISO date or datetime, UTC unless it
-        says otherwise). It is not called ``start_date`` because that is Airflow's own argument: one in
+        says otherwise). It is not called ``start_date`` because that is Airflow's own argument:
+        one in
         ``default_args`` would silently filter data.
     :param workers: threads that fetch from Stripe.
     :return: per table what was inserted, updated, deleted and unchanged, requests and seconds.
-    :raises AirflowFailException: when a retry cannot mend it: a permission is missing, the app has to
+    :raises AirflowFailException: when a retry cannot mend it: a permission is missing, the app has
+        to
         be installed again, an argument or a table is wrong.
     :raises AirflowException: when a retry may mend it.
     """
@@ -210,7 +215,11 @@ def unix_seconds(text: str | None) -> int | None:
     if not text:
         return None
     try:
-        at = text if isinstance(text, datetime) else datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        at = (
+            text
+            if isinstance(text, datetime)
+            else datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        )
     except ValueError:
         raise ConfigurationError(
             f"sync_start_date must be an ISO date like 2024-01-31, not {text!r}"

@@ -92,9 +92,9 @@ class Context:
                 now = time.monotonic()
                 if now >= deadline:
                     raise LeaseTimeout(
-                        f"Another run ({held.owner}) has been syncing {stream} of {self.account_id} for "
-                        f"{options.lease_wait:.0f} s. Let it finish, or set max_active_runs=1 on the DAG; "
-                        "nothing was changed by this run."
+                        f"Another run ({held.owner}) has been syncing {stream} of "
+                        f"{self.account_id} for {options.lease_wait:.0f} s. Let it finish, or set "
+                        "max_active_runs=1 on the DAG; nothing was changed by this run."
                     ) from held
                 if now - said > options.progress_seconds:
                     log.info(
@@ -127,7 +127,7 @@ class Context:
         """Give leases back."""
         claims = [self.claims.pop(s) for s in streams if s in self.claims]
         if claims:
-            self.write(lambda tx: [tx.release(c) for c in claims])
+            self.write(lambda tx: _release(tx, claims))
 
     @contextmanager
     def open(self) -> Iterator[Context]:
@@ -138,7 +138,12 @@ class Context:
         finally:
             try:
                 self.release(*list(self.claims))
-            except Exception as error:  # noqa: BLE001 - the run's own outcome matters more
+            except Exception as error:  # the run's own outcome matters more
                 log.warning("Could not give the leases back; they expire by themselves: %s", error)
             self._writer.submit(self.warehouse.close).result()
             self._writer.shutdown()
+
+
+def _release(tx: Transaction, claims: list[Claim]) -> None:
+    for claim in claims:
+        tx.release(claim)

@@ -1,7 +1,8 @@
 """One pass over ``/v1/events`` that serves all streams of an account (EQUALITY §2, §4).
 
 Events come newest first, so nothing may be called seen before the whole window is. Obligations are
-committed as they come (they are idempotent), the cursor moves once, in the transaction that stores the
+committed as they come (they are idempotent), the cursor moves once, in the transaction that stores
+the
 last of them. The pass reads behind its cursor, because an event can become visible after its
 ``created``; what is read twice is closed at once by the version of the row that it led to.
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
+from airflow_provider_stripe_app.api.client import EventPage
 from airflow_provider_stripe_app.api.events import EventItem
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
@@ -105,7 +108,9 @@ class Feed:
             streams = dict(done.state.streams)
             streams.update({n: Coverage(done.now, start) for n, start in register.items()})
             state = replace(done.state, streams=streams)
-            self._ctx.write(lambda tx: self._commit(tx, claim, state.to_json(), done.rest))
+            self._ctx.write(
+                partial(self._commit, claim=claim, state=state.to_json(), owed=done.rest)
+            )
             return state
         finally:
             self._ctx.release(FEED)
@@ -134,7 +139,7 @@ class Feed:
             last_date = date
             if len(reducer.owed) >= FLUSH_OBJECTS:
                 some = reducer.take()
-                self._ctx.write(lambda tx, some=some: self._commit(tx, claim, None, some))  # type: ignore[misc]
+                self._ctx.write(partial(self._commit, claim=claim, state=None, owed=some))
             self._ctx.renew()
         if has_gap(old, last_date, options.overlap):
             raise FeedGap((last_date - old.cursor) / 86_400)
@@ -147,20 +152,19 @@ class Feed:
         )
         return Pass(state, now, reducer.take())
 
-    def _pages(self, first: object, wanted: Window) -> Iterator[tuple[list[EventItem], int]]:
+    def _pages(self, first: EventPage, wanted: Window) -> Iterator[tuple[list[EventItem], int]]:
         page = first
+        yield page.items, page.date
         params: dict[str, object] = {"limit": 100, "created[gte]": wanted.gte}
-        # A deep sweep begins earlier than the first page asked for, so that page's end is not its end.
-        more = page.has_more or wanted.deep  # type: ignore[attr-defined]
-        yield page.items, page.date  # type: ignore[attr-defined]
-        last = page.items[-1].id if page.items else None  # type: ignore[attr-defined]
+        # A deep sweep begins earlier than the first page asked for, so that page's end is not its
+        # end.
+        more = page.has_more or wanted.deep
         while more:
-            if last is not None:
-                params["starting_after"] = last
+            if page.items:
+                params["starting_after"] = page.items[-1].id
             page = self._ctx.client.events_page(params, purpose="events")
             yield page.items, page.date
             more = page.has_more and bool(page.items)
-            last = page.items[-1].id if page.items else last
 
     def _commit(
         self, tx: Transaction, claim: Claim, state: str | None, owed: list[Obligation]

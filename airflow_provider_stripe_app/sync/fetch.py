@@ -1,13 +1,14 @@
-"""Fetching one object together with all its children, so that both belong to one moment (EQUALITY §6)."""
+"""Fetching one object together with all its children, so that both belong to one moment
+(EQUALITY §6).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing
-from airflow_provider_stripe_app.api.split import Item, ParentItem, split_parent
+from airflow_provider_stripe_app.api.split import ParentItem, split_parent
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.streams.rows import content_hash
 from airflow_provider_stripe_app.sync.options import Unit
@@ -15,7 +16,8 @@ from airflow_provider_stripe_app.sync.versions import event_version, read_versio
 from airflow_provider_stripe_app.warehouse.base import Obligation, StagedChild, StagedRow
 
 ATTEMPTS = 3
-"""How often a parent that changes while its children are paged is read again before it stays owed."""
+"""How often a parent that changes while its children are paged is read again before it stays
+owed."""
 
 
 @dataclass(slots=True)
@@ -93,17 +95,17 @@ def refetch(client: StripeClient, unit: Unit, object_id: str, purpose: str) -> F
         at = missing.sent_at
         return Fetched([tombstone(stream, object_id, read_version(at), at)])
     if answer.deleted:
-        return Fetched(
-            [tombstone(stream, object_id, read_version(answer.sent_at), answer.sent_at)]
-        )
+        return Fetched([tombstone(stream, object_id, read_version(answer.sent_at), answer.sent_at)])
     item = split_parent(answer.text, inlined=unit.stream_inlined)
     return complete(client, unit, item, answer.sent_at)
 
 
 def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -> Fetched:
-    """Page the children beyond what is inlined, and make sure that the parent stood still meanwhile.
+    """Page the children beyond what is inlined, and make sure that the parent stood still
+    meanwhile.
 
-    The set's version is the send time of its first page. If the parent keeps changing, what was read is
+    The set's version is the send time of its first page. If the parent keeps changing, what was
+    read is
     used and the parent stays owed.
 
     :param item: the parent as read at ``sent_at``.
@@ -141,7 +143,9 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
 def _child_set(
     client: StripeClient, child: Stream, parent_id: str, permission: str
 ) -> tuple[int, list[StagedChild]]:
-    """Return the send time of the first page and every child; begin again if a cursor is deleted."""
+    """Return the send time of the first page and every child; begin again if a cursor is
+    deleted.
+    """
     path, _, query = child.path.format(parent=parent_id).partition("?")
     fixed = dict(pair.split("=", 1) for pair in query.split("&") if pair)
     for attempt in range(ATTEMPTS):
@@ -163,7 +167,3 @@ def _child_set(
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
-
-
-Refetch = Callable[[str], Fetched]
-__all__ = ["Fetched", "Item", "complete", "from_payload", "is_whole", "refetch", "staged", "tombstone"]

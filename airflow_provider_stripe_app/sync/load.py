@@ -1,6 +1,8 @@
-"""Full loads: ``created`` ranges fetched by a pool of threads, merged by one writer, resumable anywhere.
+"""Full loads: ``created`` ranges fetched by a pool of threads, merged by one writer, resumable
+anywhere.
 
-Each page carries its own progress (*range before → ranges after*), and the transaction that merges its
+Each page carries its own progress (*range before → ranges after*), and the transaction that merges
+its
 rows stores exactly that progress (EQUALITY §2). So a killed load goes on where its last commit was.
 """
 
@@ -9,10 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any
 
 from airflow_provider_stripe_app.api.client import ParentPage
 from airflow_provider_stripe_app.api.errors import CursorDeleted, StripeApiError
@@ -29,7 +31,8 @@ from airflow_provider_stripe_app.warehouse.base import TableChange, Transaction
 log = logging.getLogger(__name__)
 
 FLOOR = 1_293_840_000
-"""2011-01-01: where an open lower end is taken to be when a range is halved. Requests keep the open end."""
+"""2011-01-01: where an open lower end is taken to be when a range is halved. Requests keep the
+open end."""
 
 PAGES_AHEAD = 4
 """Fetched pages that may wait for the writer, per worker: bounds memory."""
@@ -126,12 +129,6 @@ class Job:
         return self.rows_waiting >= rows or old or not self.fetching
 
 
-class Between(Protocol):
-    """Called between pages; runs the change feed when it is due."""
-
-    def __call__(self) -> None: ...
-
-
 class Loader:
     """Loads several units at once under one rate budget.
 
@@ -140,7 +137,7 @@ class Loader:
     :param between: called often, so that the feed runs beside a long load.
     """
 
-    def __init__(self, ctx: Context, jobs: Sequence[Job], between: Between) -> None:
+    def __init__(self, ctx: Context, jobs: Sequence[Job], between: Callable[[], None]) -> None:
         self._ctx = ctx
         self._jobs = list(jobs)
         self._between = between
@@ -203,8 +200,8 @@ class Loader:
             return None
 
     def _collect(self, pool: ThreadPoolExecutor) -> None:
-        futures = [*self._lists, *self._units]
-        futures += [j.committing for j in self._jobs if j.committing]  # type: ignore[misc]
+        futures: list[Future[Any]] = [*self._lists, *self._units]
+        futures += [j.committing for j in self._jobs if j.committing]
         if not futures:
             return
         done, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -250,9 +247,7 @@ class Loader:
             floor=FLOOR,
         )
 
-    def _keep(
-        self, pool: ThreadPoolExecutor, job: Job, kept: LoadPage, page: ParentPage
-    ) -> None:
+    def _keep(self, pool: ThreadPoolExecutor, job: Job, kept: LoadPage, page: ParentPage) -> None:
         version = read_version(page.sent_at)
         for item in page.items:
             if is_whole(job.unit, item):
@@ -284,8 +279,9 @@ class Loader:
             job.flushed_at = time.monotonic()
             if not ready:
                 continue
-            phase = "load" if remaining else "sweep"
-            job.state = replace(job.state, remaining=remaining, phase=phase)
+            job.state = replace(
+                job.state, remaining=remaining, phase="load" if remaining else "sweep"
+            )
             job.rows_waiting = sum(len(p.fetched.rows) for p in job.pages)
             job.committing = self._ctx.submit(self._commit(job, job.state, ready))
 
@@ -302,7 +298,4 @@ class Loader:
         return work
 
 
-class Work(Protocol):
-    """One transaction's work."""
-
-    def __call__(self, tx: Transaction) -> dict[str, TableChange]: ...
+Work = Callable[[Transaction], dict[str, TableChange]]

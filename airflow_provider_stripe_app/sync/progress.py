@@ -19,9 +19,7 @@ class Progress:
     :param share: tells which share (0 to 1) is done, as far as that can be estimated.
     """
 
-    def __init__(
-        self, ctx: Context, doing: str, share: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, ctx: Context, doing: str, share: Callable[[], float] | None = None) -> None:
         self._ctx = ctx
         self._doing = doing
         self._share = share

@@ -1,6 +1,7 @@
 """From events to what is owed: pure decisions (EQUALITY §1–3).
 
-An event is a *signal*. Per object only the newest one counts; its payload may stand in for a refetch
+An event is a *signal*. Per object only the newest one counts; its payload may stand in for a
+refetch
 only when it is rendered in our API version, is alone in its second, and carries all children.
 """
 
@@ -82,9 +83,7 @@ class Reducer:
         stream = self._streams[rule.stream]
         object_id = _at(data, rule.id_path)
         own = rule.id_path == ("id",) and data.get("object") == stream.object
-        if object_id is None or (
-            own and is_left_out(data, self._coverage[rule.stream].start_date)
-        ):
+        if object_id is None or (own and is_left_out(data, self._coverage[rule.stream].start_date)):
             return
         usable = own and rule.effect == "upsert" and event.api_version == API_VERSION
         new = Obligation(

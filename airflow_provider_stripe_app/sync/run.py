@@ -44,10 +44,13 @@ def units_of(streams: Sequence[Stream]) -> list[Unit]:
 def with_covered(unit: Unit, state: StreamState | None) -> Unit:
     """Return the unit with the children that its table is already synced with, wanted now or not.
 
-    A parent merged without them would leave them behind while the state says that they are complete.
+    A parent merged without them would leave them behind while the state says that they are
+    complete.
     """
     names = [c.name for c in unit.children]
-    more = [STREAMS[n] for n in (state.children if state else ()) if n in STREAMS and n not in names]
+    more = [
+        STREAMS[n] for n in (state.children if state else ()) if n in STREAMS and n not in names
+    ]
     return Unit(unit.stream, (*unit.children, *more)) if more else unit
 
 
@@ -154,7 +157,9 @@ class Run:
         return state.start_date if state and planned.action != "load" else planned.start_date
 
     def _begin(self, unit: Unit, planned: Plan, load_id: int) -> None:
-        log.info("%s: listing everything of %s: %s", self._ctx.account_id, unit.name, planned.reason)
+        log.info(
+            "%s: listing everything of %s: %s", self._ctx.account_id, unit.name, planned.reason
+        )
         self._store(
             unit,
             StreamState(
@@ -224,7 +229,8 @@ class Run:
         log.error("%s: %s", unit.name, error)
         self._ctx.summary.errors[unit.name] = error
         if isinstance(error, PermissionMissing):
-            # What the feed showed while the permission was missing cannot be relied upon (EQUALITY §2).
+            # What the feed showed while the permission was missing cannot be relied upon (EQUALITY
+            # §2).
             state = self._states[unit.name]
             self._store(unit, replace(state, relist="its permission was missing for a while"))
 

@@ -20,10 +20,12 @@ class StreamState:
     """Where one stream of one account stands.
 
     :param api_version: Stripe version of the rows; another one means a full re-list.
-    :param phase: ``load`` (ranges remain), ``sweep`` (rows that the load has not seen are confirmed) or
+    :param phase: ``load`` (ranges remain), ``sweep`` (rows that the load has not seen are
+        confirmed) or
         ``live`` (fed by events).
     :param load_id: unix second at which the current or last full load began (its T0).
-    :param load_run: the run that began the load, so that its retries resume instead of starting again.
+    :param load_run: the run that began the load, so that its retries resume instead of starting
+        again.
     :param remaining: ``created`` ranges still to be listed.
     :param children: child streams that the load covers.
     :param start_date: objects created before this unix second are left out; ``None`` for no limit.

@@ -8,17 +8,20 @@ refetch (``t`` = second of sending the request), rank 1 for an event payload or 
 from __future__ import annotations
 
 LAG = 10
-"""Seconds: how late an event may become visible, plus how stale a list may be, plus clock error, plus 1."""
+"""Seconds: how late an event may become visible, plus how stale a list may be, plus clock
+error, plus 1."""
 
 OVERLAP = 60
 """Seconds that each feed pass re-reads behind its cursor, for events that became visible late."""
 
 DAY = 86_400
 DEEP_SWEEP_EVERY = DAY
-"""Seconds between two sweeps that re-read everything since the previous one, for very late events."""
+"""Seconds between two sweeps that re-read everything since the previous one, for very late
+events."""
 
 GAP_LIMIT = 29 * DAY
-"""Seconds: Stripe keeps events for 30 days; a feed whose window begins earlier than this has a gap."""
+"""Seconds: Stripe keeps events for 30 days; a feed whose window begins earlier than this has a
+gap."""
 
 
 def read_version(sent_at: int) -> int:

@@ -81,9 +81,7 @@ def test_a_payload_of_another_version_is_only_a_signal() -> None:
 
 def test_a_canceled_subscription_lives_on() -> None:
     sub = {"id": "sub_1", "object": "subscription", "created": 1, "status": "canceled"}
-    got = owed(
-        event(1, "customer.subscription.deleted", 200, sub), subscriptions=Coverage(since=0)
-    )
+    got = owed(event(1, "customer.subscription.deleted", 200, sub), subscriptions=Coverage(since=0))
     assert got[("subscriptions", "sub_1")].effect == "upsert"
 
 
