@@ -1,7 +1,7 @@
 """What the sync engine asks of a warehouse, and what a warehouse may differ in.
 
-Versions (EQUALITY §1) are one integer: ``t * 10 + rank`` with ``t`` in unix seconds of Stripe's clock,
-rank 2 for a list row or a refetch, rank 1 for an event payload or a tombstone.
+Versions (EQUALITY §1) are one integer: ``t * 10 + rank`` with ``t`` in unix seconds of Stripe's
+clock, rank 2 for a list row or a refetch, rank 1 for an event payload or a tombstone.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class StagedRow:
     :param typed_from: a copy of ``raw`` that is safe to type (U+FFFD for NUL and lone surrogates),
         ``None`` when ``raw`` itself is.
     :param version: see module docstring.
-    :param deleted_at: unix seconds; makes the row a tombstone (columns and ``_raw`` of an existing row
-        stay as they were, an absent row is inserted with id and raw).
+    :param deleted_at: unix seconds; makes the row a tombstone (columns and ``_raw`` of an existing
+        row stay as they were, an absent row is inserted with id and raw).
     :param event_id: the event whose payload or deletion this is.
     """
 
@@ -146,14 +146,17 @@ class TableChange:
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """An object that an event says has changed, owed until a closing version is merged (EQUALITY §2).
+    """An object that an event says has changed, owed until a closing version is merged.
+
+    EQUALITY §2 has the rule.
 
     :param id: the object's id.
     :param closes_at: ``event.created + L`` in unix seconds: the version second that closes it.
     :param event_id: the newest event.
     :param effect: ``upsert`` or ``gone``.
     :param ambiguous: several events in the newest second, so no payload can be trusted.
-    :param payload: the object's JSON as of the event if it may be used instead of a refetch, else ``None``.
+    :param payload: the object's JSON as of the event if it may be used instead of a refetch, else
+        ``None``.
     """
 
     stream: str
@@ -181,7 +184,7 @@ class Transaction(Protocol):
         ...
 
     def advance(self, claim: Claim, state: str | None) -> None:
-        """First statement of every writing transaction: fence check, state, batch number + 1, renewal.
+        """First statement of every writing transaction: fence, state, batch number + 1, renewal.
 
         :param state: new JSON text, ``None`` to keep it.
         :raises StaleWriter: if the fence has moved.
@@ -206,15 +209,26 @@ class Transaction(Protocol):
         ...
 
     def unseen(
-        self, stream: Stream, account_id: str, livemode: bool, load_id: int, below_version: int, limit: int
+        self,
+        stream: Stream,
+        account_id: str,
+        livemode: bool,
+        load_id: int,
+        below_version: int,
+        limit: int,
     ) -> list[str]:
-        """Return ids of living rows with ``_version < below_version`` that load ``load_id`` has not seen."""
+        """Return ids of living rows that load ``load_id`` has not seen.
+
+        Only rows with ``_version < below_version``.
+        """
         ...
 
     def owe(self, account_id: str, livemode: bool, obligations: Sequence[Obligation]) -> None:
-        """Store obligations; per (account, livemode, stream, id) the one with the highest ``closes_at`` stays.
+        """Store obligations.
 
-        Equal ``closes_at`` with another ``event_id``: becomes ambiguous, without payload, effect ``upsert``.
+        Per (account, livemode, stream, id) the one with the highest ``closes_at`` stays. Equal
+        ``closes_at`` with another ``event_id``: becomes ambiguous, without payload, effect
+        ``upsert``.
         """
         ...
 
@@ -222,11 +236,13 @@ class Transaction(Protocol):
         """Return up to ``limit`` obligations of a stream, oldest ``closes_at`` first."""
         ...
 
-    def settle(self, stream: Stream, account_id: str, livemode: bool, forgive: Sequence[str] = ()) -> int:
-        """Delete the obligations of a stream that its table's rows close, and those of the ids in ``forgive``.
+    def settle(
+        self, stream: Stream, account_id: str, livemode: bool, forgive: Sequence[str] = ()
+    ) -> int:
+        """Delete the obligations that a stream's rows close, and those of the ids in ``forgive``.
 
-        Closed: ``_version >= closes_at * 10 + 2``, or unambiguous and ``_version = closes_at * 10 + 1`` with
-        the same ``_event_id``. With a missing table only ``forgive`` counts.
+        Closed: ``_version >= closes_at * 10 + 2``, or unambiguous and ``_version = closes_at * 10
+        + 1`` with the same ``_event_id``. With a missing table only ``forgive`` counts.
 
         :return: how many were deleted.
         """
@@ -241,8 +257,8 @@ class Warehouse(Protocol):
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open a writing transaction; state tables are created on first use; any error rolls back.
 
-        Verifies after COMMIT that the commit took effect (EQUALITY §7). Where only one process may have
-        the database open, waits for it with a log message every few seconds.
+        Verifies after COMMIT that the commit took effect (EQUALITY §7). Where only one process may
+        have the database open, waits for it with a log message every few seconds.
 
         :raises WarehouseError: if the warehouse cannot be reached or stays locked.
         """

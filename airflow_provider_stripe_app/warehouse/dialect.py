@@ -1,0 +1,65 @@
+"""What differs between warehouses in SQL text. No connection here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from airflow_provider_stripe_app.streams.model import ColumnType
+from airflow_provider_stripe_app.warehouse.columns import Slot
+from airflow_provider_stripe_app.warehouse.sql import identifier
+
+LATEST_SECOND = 253402300799
+"""9999-12-31T23:59:59Z: later unix seconds are no time."""
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+
+class Dialect(ABC):
+    """One warehouse's SQL.
+
+    :cvar types: column type per :data:`~airflow_provider_stripe_app.streams.model.ColumnType`.
+    :cvar child_index: whether an index on the parent's id of child tables pays.
+    """
+
+    name: str
+    types: Mapping[ColumnType, str]
+    child_index: bool = True
+
+    def temp(self, name: str) -> str:
+        """Return the reference to a temporary table."""
+        return f"temp.{identifier(name)}"
+
+    def create_temp(self, name: str, select: str) -> str:
+        """Return the statement that makes a temporary table from a select."""
+        return f"CREATE TEMPORARY TABLE {identifier(name)} AS {select}"
+
+    @abstractmethod
+    def clock(self) -> str:
+        """Return an expression for now in unix seconds, by the warehouse's clock."""
+
+    @abstractmethod
+    def timestamp(self, seconds: str) -> str:
+        """Return the expression that makes a timestamp column's value from unix seconds.
+
+        :param seconds: a SQL expression; NULL gives NULL.
+        """
+
+    @abstractmethod
+    def typed(self, source: str, slots: Sequence[Slot]) -> str:
+        """Return the select that types JSON: ``seq``, one column per slot, and what misfits need.
+
+        :param source: a select of ``seq`` and ``doc`` (JSON text that is safe to type).
+        """
+
+    @abstractmethod
+    def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
+        """Return the select of one row: per slot how many values are present but did not fit.
+
+        :param typed: the table made from :meth:`typed`.
+        :param source: as in :meth:`typed`.
+        """
+
+    def clear_misfits(self, typed: str, slots: Sequence[Slot]) -> str | None:
+        """Return a statement that nulls the misfits, if :meth:`typed` left marks in their place."""
+        return None

@@ -1,0 +1,228 @@
+"""DuckDB: one file that one process at a time may have open for writing."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_stripe_app.streams.model import ColumnType
+from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
+from airflow_provider_stripe_app.warehouse.columns import Slot
+from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect
+from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
+from airflow_provider_stripe_app.warehouse.sql import identifier
+from airflow_provider_stripe_app.warehouse.sqlite import json_path
+from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
+
+log = logging.getLogger(__name__)
+
+LEAVES = "_stripe_sync_leaves"
+"""Column of the typed table that holds every slot's JSON, from one parse of the document."""
+
+_MESSAGE_EVERY = 5.0
+_RETRY_EVERY = 0.25
+_HOLDER = re.compile(r"lock is held in .*?\(PID \d+\)")
+
+
+class DuckDBDialect(Dialect):
+    """Typing from a list of JSON leaves; ``->>`` per column would parse the document each time."""
+
+    name = "duckdb"
+    child_index = False  # scans are fast, and DuckDB's indexes make updates dearer
+    types: Mapping[ColumnType, str] = {
+        "text": "VARCHAR",
+        "bigint": "BIGINT",
+        "boolean": "BOOLEAN",
+        "timestamp": "TIMESTAMPTZ",
+        "decimal": "VARCHAR",
+        "json": "JSON",
+    }
+
+    def clock(self) -> str:
+        """See the base class: this machine's clock is the file's."""
+        return f"{time.time()!r}::DOUBLE"
+
+    def timestamp(self, seconds: str) -> str:
+        """See the base class."""
+        return f"to_timestamp({seconds})"
+
+    def typed(self, source: str, slots: Sequence[Slot]) -> str:
+        """See the base class."""
+        if not slots:
+            return f"SELECT seq FROM ({source})"
+        paths = ", ".join(json_path(slot.path) for slot in slots)
+        cells = ", ".join(
+            f"{_expression(slot, f'{LEAVES}[{place}]')} AS {identifier(slot.name)}"
+            for place, slot in enumerate(slots, start=1)
+        )
+        return f"""
+            SELECT seq, {LEAVES}, {cells}
+            FROM (SELECT seq, json_extract(doc, [{paths}]) AS {LEAVES} FROM ({source}))"""
+
+    def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
+        """See the base class."""
+        counts = ", ".join(
+            f"count(nullif({LEAVES}[{place}]::VARCHAR, 'null')) - count({identifier(slot.name)})"
+            for place, slot in enumerate(slots, start=1)
+        )
+        return f"SELECT {counts} FROM {typed}"
+
+
+def _expression(slot: Slot, leaf: str) -> str:
+    """Type one leaf (JSON). A JSON integer is told by its text: a cast would round 1.5 to 2."""
+    text = f"{leaf}::VARCHAR"
+    if slot.type == "json":
+        return f"CASE WHEN {text} <> 'null' THEN {leaf} END"
+    integer = f"CASE WHEN regexp_full_match({text}, '-?[0-9]+') THEN TRY_CAST({text} AS BIGINT) END"
+    if slot.type == "bigint":
+        return integer
+    if slot.type == "boolean":
+        return f"CASE {text} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
+    if slot.type == "timestamp":
+        moment = f"to_timestamp({integer})"
+        return f"CASE WHEN ({integer}) BETWEEN 0 AND {LATEST_SECOND} THEN {moment} END"
+    string = f"WHEN 'VARCHAR' THEN {leaf} ->> '$'"
+    if slot.expandable:
+        inner = f"CASE json_type({leaf}, '$.id') WHEN 'VARCHAR' THEN {leaf} ->> '$.id' END"
+        string += f" WHEN 'OBJECT' THEN {inner}"
+    return f"CASE json_type({leaf}) {string} END"
+
+
+class DuckDBSession(Session):
+    """A transaction on a DuckDB connection."""
+
+    dialect = DuckDBDialect()
+
+    def __init__(self, connection: Any, schema: str | None, fault: Fault | None) -> None:
+        super().__init__("DuckDB", fault)
+        self.connection = connection
+        self.schema = schema
+
+    def ensure_schema(self) -> None:
+        """See the base class."""
+        if self.schema is not None:
+            self.run("create schema", f"CREATE SCHEMA IF NOT EXISTS {identifier(self.schema)}")
+
+    def table(self, name: str) -> str:
+        """See the base class."""
+        prefix = "" if self.schema is None else f"{identifier(self.schema)}."
+        return f"{prefix}{identifier(name)}"
+
+    def _run(self, statement: str, parameters: Sequence[Any]) -> int:
+        found = self.connection.execute(statement, list(parameters)).fetchone()
+        return found[0] if found and isinstance(found[0], int) else 0
+
+    def _rows(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
+        return list(self.connection.execute(statement, list(parameters)).fetchall())
+
+    def _load(
+        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
+    ) -> None:
+        import pyarrow as pa  # type: ignore[import-untyped]
+
+        kinds = {"bigint": pa.int64(), "boolean": pa.bool_()}
+        turned = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        arrays = [
+            pa.array(values, type=kinds.get(type_, pa.large_string()))
+            for (_, type_), values in zip(columns, turned, strict=True)
+        ]
+        view = f"{table}_arrow"
+        self.connection.register(view, pa.table(arrays, names=[name for name, _ in columns]))
+        try:
+            self.connection.execute(
+                self.dialect.create_temp(table, f"SELECT * FROM {identifier(view)}")
+            )
+        finally:
+            self.connection.unregister(view)
+
+    def _columns(self, table: str) -> list[str]:
+        rows = self.connection.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = coalesce(?, current_schema()) AND table_name = ? "
+            "ORDER BY column_index",
+            [self.schema, table],
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def _begin(self) -> None:
+        self.connection.execute("BEGIN TRANSACTION")
+
+    def _commit(self) -> None:
+        self.connection.execute("COMMIT")
+
+    def _rollback(self) -> None:
+        import duckdb
+
+        try:
+            self.connection.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            log.debug("DuckDB had rolled back already")
+
+
+class DuckDBWarehouse(SqlWarehouse):
+    """Tables in a DuckDB file; the file is open during a transaction only.
+
+    :param connect: returns a DuckDB connection, e.g. ``DuckDBHook.get_conn``.
+    :param schema: created if missing; the file's default schema if ``None``.
+    :param lock_timeout: seconds to wait while another process has the file open.
+    """
+
+    capabilities = Capabilities("duckdb", identifier_length=255, single_writer_process=True)
+
+    def __init__(
+        self, connect: Callable[[], Any], schema: str | None = None, lock_timeout: float = 600.0
+    ) -> None:
+        super().__init__(connect, schema)
+        self.lock_timeout = lock_timeout
+
+    def close(self) -> None:
+        """See the protocol: nothing stays open between transactions."""
+
+    def _open(self) -> Session:
+        return DuckDBSession(
+            open_patiently(self._connect, self.lock_timeout), self.schema, self.fault
+        )
+
+    def _done(self, session: Session) -> None:
+        assert isinstance(session, DuckDBSession)  # noqa: S101
+        session.connection.close()
+
+
+def open_patiently(connect: Callable[[], Any], timeout: float) -> Any:
+    """Open the file, waiting while another process has it.
+
+    :param timeout: seconds.
+    :raises WarehouseError: naming file and holder as DuckDB reports them, after the timeout, and at
+        once for any other trouble.
+    """
+    import duckdb
+
+    started = told = time.monotonic()
+    while True:
+        try:
+            return connect()
+        except duckdb.Error as error:
+            now, why = time.monotonic(), _first_line(error)
+            if "lock" not in why.lower():
+                raise WarehouseError(f"The DuckDB file cannot be opened: {why}") from error
+            if now - started >= timeout:
+                raise WarehouseError(
+                    f"The DuckDB file is still open in another process after {timeout:.0f} s: "
+                    f"{why} "
+                    "Close that program; only one process at a time may write."
+                ) from error
+            if told == started or now - told >= _MESSAGE_EVERY:
+                holder = _HOLDER.search(why)
+                log.info(
+                    "DuckDB file in use (%s); waiting", holder.group() if holder else "lock held"
+                )
+                told = now
+            time.sleep(_RETRY_EVERY)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,308 @@
+"""PostgreSQL, by psycopg 3 or psycopg2, whichever the hook brings."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_stripe_app.streams.model import ColumnType
+from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
+from airflow_provider_stripe_app.warehouse.columns import Slot
+from airflow_provider_stripe_app.warehouse.dialect import (
+    INT64_MAX,
+    INT64_MIN,
+    LATEST_SECOND,
+    Dialect,
+)
+from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
+from airflow_provider_stripe_app.warehouse.sql import identifier
+from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
+
+PRESENT = "_stripe_sync_present"
+"""Column of the typed table: how many slots are present and not null in the document."""
+
+_DDL_LOCK = 0x5354_5249_5045  # "STRIPE": one advisory lock for all changes of tables
+_ARGUMENTS = 90  # a function takes at most 100
+_COPY_CHUNK = 500  # rows per write: about a megabyte
+
+
+class PostgresDialect(Dialect):
+    """Typing from ``json_to_record``: one parse, and leaves keep the spelling (jsonb has 1e3 = 1000)."""
+
+    name = "postgres"
+    types: Mapping[ColumnType, str] = {
+        "text": "TEXT",
+        "bigint": "BIGINT",
+        "boolean": "BOOLEAN",
+        "timestamp": "TIMESTAMPTZ",
+        "decimal": "TEXT",
+        "json": "JSONB",
+    }
+
+    def temp(self, name: str) -> str:
+        """See the base class."""
+        return f"pg_temp.{identifier(name)}"
+
+    def clock(self) -> str:
+        """See the base class: the server's clock, which goes on during a transaction."""
+        return "extract(epoch FROM clock_timestamp())::double precision"
+
+    def timestamp(self, seconds: str) -> str:
+        """See the base class."""
+        return f"to_timestamp({seconds})"
+
+    def typed(self, source: str, slots: Sequence[Slot]) -> str:
+        """See the base class."""
+        if not slots:
+            return f"SELECT seq FROM ({source}) AS d"
+        tree = _Tree(slots)
+        cells = ", ".join(
+            f"{_expression(slot, leaf)} AS {identifier(slot.name)}"
+            for slot, leaf in zip(slots, tree.leaves, strict=True)
+        )
+        return (
+            f"SELECT seq, {_nonnulls(tree.leaves)} AS {PRESENT}, {cells} "
+            f"FROM ({source}) AS d {tree.joins}"
+        )
+
+    def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
+        """See the base class; only documents that have a misfit are parsed again."""
+        tree = _Tree(slots)
+        columns = [f"y.{identifier(slot.name)}" for slot in slots]
+        counts = ", ".join(
+            f"count({leaf}) - count({column})"
+            for leaf, column in zip(tree.leaves, columns, strict=True)
+        )
+        return (
+            f"SELECT {counts} FROM (SELECT * FROM {typed} AS y WHERE {PRESENT} <> "
+            f"{_nonnulls(columns)} OFFSET 0) AS y JOIN ({source}) AS d ON d.seq = y.seq {tree.joins}"
+        )
+
+
+class _Tree:
+    """The lateral joins that take a document apart, one ``json_to_record`` per nested object.
+
+    :ivar leaves: expression of type json per slot; NULL for missing and null.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._records: dict[tuple[str, ...], dict[str, str]] = {(): {}}
+        self.leaves = [self._leaf(slot.path) for slot in slots]
+        self.joins = " ".join(self._join(path) for path in sorted(self._records, key=len))
+
+    def _leaf(self, path: tuple[str, ...]) -> str:
+        outer = path[:-1]
+        for depth in range(len(outer)):
+            self._field(outer[: depth + 1])
+            self._records.setdefault(outer[: depth + 1], {})
+        return self._field(path)
+
+    def _field(self, path: tuple[str, ...]) -> str:
+        record = self._records[path[:-1]]
+        record.setdefault(path[-1], identifier(path[-1]))
+        return f"{self._alias(path[:-1])}.{record[path[-1]]}"
+
+    def _alias(self, path: tuple[str, ...]) -> str:
+        return f"r{list(self._records).index(path)}"
+
+    def _join(self, path: tuple[str, ...]) -> str:
+        fields = ", ".join(f"{column} json" for column in self._records[path].values())
+        document = "d.doc::json"
+        if path:
+            holder = self._field(path)
+            document = f"CASE WHEN json_typeof({holder}) = 'object' THEN {holder} END"
+        return (
+            f"LEFT JOIN LATERAL json_to_record({document}) AS {self._alias(path)}({fields}) ON TRUE"
+        )
+
+
+def _nonnulls(expressions: Sequence[str]) -> str:
+    chunks = (
+        ", ".join(expressions[start : start + _ARGUMENTS])
+        for start in range(0, len(expressions), _ARGUMENTS)
+    )
+    return "(" + " + ".join(f"num_nonnulls({chunk})" for chunk in chunks) + ")"
+
+
+def _expression(slot: Slot, leaf: str) -> str:
+    """Type one leaf (json). CASE keeps a cast from running on what it cannot take."""
+    text = f"{leaf}::text"
+    if slot.type == "json":
+        return f"{leaf}::jsonb"
+    if slot.type == "bigint":
+        return (
+            f"CASE WHEN {text} ~ '^-?[0-9]{{1,18}}$' THEN {text}::bigint "
+            f"WHEN {text} ~ '^-?[0-9]{{19}}$' THEN CASE WHEN {text}::numeric "
+            f"BETWEEN {INT64_MIN} AND {INT64_MAX} THEN {text}::bigint END END"
+        )
+    if slot.type == "boolean":
+        return f"CASE {text} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
+    if slot.type == "timestamp":
+        return (
+            f"CASE WHEN {text} ~ '^-?[0-9]{{1,12}}$' THEN CASE WHEN {text}::bigint "
+            f"BETWEEN 0 AND {LATEST_SECOND} THEN to_timestamp({text}::bigint) END END"
+        )
+    arms = f"WHEN 'string' THEN {leaf} #>> '{{}}'"
+    if slot.expandable:
+        inner = f"({leaf} -> 'id')"
+        arms += (
+            f" WHEN 'object' THEN CASE json_typeof({inner}) WHEN 'string' THEN {leaf} ->> 'id' END"
+        )
+    return f"CASE json_typeof({leaf}) {arms} END"
+
+
+def copy_text(rows: Iterable[Row]) -> str:
+    """Return rows in COPY's text format."""
+    return "".join("\t".join(map(_copy_field, row)) + "\n" for row in rows)
+
+
+def _copy_field(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, int):
+        return str(value)
+    text: str = value.replace("\\", "\\\\")
+    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
+class PostgresSession(Session):
+    """A transaction on a psycopg 3 or psycopg2 connection."""
+
+    dialect = PostgresDialect()
+
+    def __init__(self, connection: Any, schema: str, fault: Fault | None) -> None:
+        super().__init__("PostgreSQL", fault)
+        self.connection = connection
+        self.schema = schema
+
+    def ensure_schema(self) -> None:
+        """See the base class."""
+        there = self.rows(
+            "look at schema", "SELECT 1 FROM pg_namespace WHERE nspname = ?", (self.schema,)
+        )
+        if not there:  # asked first: CREATE needs a right that many users lack
+            self.run("create schema", f"CREATE SCHEMA {identifier(self.schema)}")
+
+    def table(self, name: str) -> str:
+        """See the base class."""
+        return f"{identifier(self.schema)}.{identifier(name)}"
+
+    def lock_ddl(self) -> None:
+        """See the base class; held until the end of the transaction."""
+        self.rows("lock for DDL", f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
+
+    def after_commit(self) -> None:
+        """See the base class."""
+        self._rollback()
+
+    def _cursor(self) -> Any:
+        """Return a cursor that gives tuples, whatever row type the user's connection asks for."""
+        if hasattr(self.connection, "row_factory"):
+            from psycopg.rows import tuple_row
+
+            return self.connection.cursor(row_factory=tuple_row)
+        from psycopg2.extensions import cursor
+
+        return self.connection.cursor(cursor_factory=cursor)
+
+    def _run(self, statement: str, parameters: Sequence[Any]) -> int:
+        with self._cursor() as cursor:
+            _execute(cursor, statement, parameters)
+            return max(int(cursor.rowcount), 0)
+
+    def _rows(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
+        with self._cursor() as cursor:
+            _execute(cursor, statement, parameters)
+            return list(cursor.fetchall())
+
+    def _load(
+        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
+    ) -> None:
+        cells = ", ".join(
+            f"{identifier(name)} {self.dialect.types[type_]}" for name, type_ in columns
+        )
+        name = self.dialect.temp(table)
+        copy = f"COPY {name} FROM STDIN"
+        chunks = (
+            copy_text(rows[start : start + _COPY_CHUNK])
+            for start in range(0, len(rows), _COPY_CHUNK)
+        )
+        with self._cursor() as cursor:
+            cursor.execute(f"CREATE TEMPORARY TABLE {identifier(table)} ({cells})")
+            if hasattr(cursor, "copy"):  # psycopg 3
+                with cursor.copy(copy) as sink:
+                    for chunk in chunks:
+                        sink.write(chunk)
+            else:
+                for chunk in chunks:
+                    cursor.copy_expert(copy, io.StringIO(chunk))
+            # Nothing analyses temporary tables by itself, and a wrong guess scans the target.
+            cursor.execute(f"ANALYZE {name} (id)")
+
+    def _columns(self, table: str) -> list[str]:
+        return [
+            row[0]
+            for row in self._rows(
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?) "
+                "AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                (self.table(table),),
+            )
+        ]
+
+    def _begin(self) -> None:
+        # Rows that another run commits while we wait for its lock must be seen.
+        self._run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", ())
+
+    def _commit(self) -> None:
+        self.connection.commit()
+
+    def _rollback(self) -> None:
+        self.connection.rollback()
+
+
+def _execute(cursor: Any, statement: str, parameters: Sequence[Any]) -> None:
+    """Execute; statements are written with ``?``, psycopg wants ``%s``."""
+    if parameters:
+        cursor.execute(statement.replace("%", "%%").replace("?", "%s"), tuple(parameters))
+    else:
+        cursor.execute(statement)
+
+
+class PostgresWarehouse(SqlWarehouse):
+    """Tables in a PostgreSQL schema.
+
+    :param connect: returns a psycopg 3 or psycopg2 connection, e.g. ``PostgresHook.get_conn``.
+    :param schema: created if missing.
+    """
+
+    capabilities = Capabilities("postgres", identifier_length=63, single_writer_process=False)
+
+    def __init__(self, connect: Callable[[], Any], schema: str = "public") -> None:
+        super().__init__(connect, schema)
+        self._connection: Any = None
+
+    def close(self) -> None:
+        """See the protocol."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> Session:
+        assert self.schema is not None  # noqa: S101
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+                self._connection.autocommit = False
+            except Exception as error:
+                lines = str(error).strip().splitlines()
+                raise WarehouseError(
+                    f"PostgreSQL cannot be reached: {lines[0] if lines else type(error).__name__}"
+                ) from error
+        return PostgresSession(self._connection, self.schema, self.fault)
+
+    def _done(self, session: Session) -> None:
+        if session.failed is not None:
+            self.close()

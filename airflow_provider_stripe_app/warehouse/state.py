@@ -1,0 +1,322 @@
+"""State, leases and obligations: small tables beside the rows, written in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from airflow_provider_stripe_app.streams.model import ColumnType, Stream
+from airflow_provider_stripe_app.warehouse.base import (
+    Claim,
+    LeaseHeld,
+    Obligation,
+    StaleWriter,
+    StateKey,
+    WarehouseError,
+)
+from airflow_provider_stripe_app.warehouse.session import Row, Session
+from airflow_provider_stripe_app.warehouse.sql import identifier, literal
+
+STATE = "_stripe_sync_state"
+OBLIGATIONS = "_stripe_sync_obligations"
+COLUMN_MAP = "_stripe_sync_columns"
+TABLES = "_stripe_sync_tables"
+
+_OWED = "_stripe_sync_owed"
+_FORGIVE_AT_ONCE = 500
+
+_Layout = tuple[tuple[tuple[str, ColumnType | str], ...], tuple[str, ...]]
+
+LAYOUTS: dict[str, _Layout] = {
+    STATE: (
+        (
+            ("account_id", "text"),
+            ("livemode", "boolean"),
+            ("stream", "text"),
+            ("fence", "bigint"),
+            ("batch", "bigint"),
+            ("owner", "text"),
+            ("run", "text"),
+            ("lease_until", "double"),
+            ("state", "text"),
+            ("updated_at", "timestamp"),
+        ),
+        ("account_id", "livemode", "stream"),
+    ),
+    OBLIGATIONS: (
+        (
+            ("account_id", "text"),
+            ("livemode", "boolean"),
+            ("stream", "text"),
+            ("id", "text"),
+            ("closes_at", "bigint"),
+            ("event_id", "text"),
+            ("effect", "text"),
+            ("ambiguous", "boolean"),
+            ("payload", "text"),
+        ),
+        ("account_id", "livemode", "stream", "id"),
+    ),
+    COLUMN_MAP: (
+        (
+            ("table_name", "text"),
+            ("path", "text"),
+            ("column_name", "text"),
+            ("type", "text"),
+            ("position", "bigint"),
+        ),
+        ("table_name", "path"),
+    ),
+    TABLES: ((("table_name", "text"), ("schema_version", "bigint")), ("table_name",)),
+}
+"""Columns and primary key of the tables that are not a stream's."""
+
+_KEY = "account_id = ? AND livemode = ? AND stream = ?"
+
+
+def ensure_tables(session: Session) -> None:
+    """Create the tables of this module if they are missing; safe when two do it at once."""
+    if all(session.columns(name) for name in LAYOUTS):
+        return
+    session.lock_ddl()
+    session.ensure_schema()
+    types: dict[str, str] = {**dict(session.dialect.types.items()), "double": "DOUBLE PRECISION"}
+    for name, (columns, key) in LAYOUTS.items():
+        cells = ", ".join(
+            f"{identifier(column)} {types[type_]}{' NOT NULL' if column in key else ''}"
+            for column, type_ in columns
+        )
+        session.run(
+            f"create {name}",
+            f"CREATE TABLE IF NOT EXISTS {session.table(name)} "
+            f"({cells}, PRIMARY KEY ({', '.join(key)}))",
+        )
+
+
+def claim(session: Session, key: StateKey, owner: str, ttl: float, run: str) -> tuple[Claim, int]:
+    """Take a lease; see :meth:`airflow_provider_stripe_app.warehouse.base.Transaction.claim`.
+
+    :return: the claim and the batch number found.
+    """
+    table, now = session.table(STATE), session.dialect.clock()
+    values = _values(key)
+    session.run(
+        "claim: first",
+        f"INSERT INTO {table} (account_id, livemode, stream, fence, batch, lease_until) "
+        "VALUES (?, ?, ?, 0, 0, 0) ON CONFLICT (account_id, livemode, stream) DO NOTHING",
+        values,
+    )
+    taken = session.run(
+        "claim: take",
+        f"UPDATE {table} SET fence = fence + 1, owner = ?, run = ?, lease_until = {now} + ?, "
+        f"updated_at = {session.dialect.timestamp(now)} "
+        f"WHERE {_KEY} AND (owner IS NULL OR owner = ? OR lease_until <= {now})",
+        (owner, run, float(ttl), *values, owner),
+    )
+    found = session.rows(
+        "claim: read",
+        f"SELECT fence, batch, state, owner, lease_until - {now} FROM {table} WHERE {_KEY}",
+        values,
+    )
+    fence, batch, state, holder, left = found[0]
+    if taken != 1:
+        raise LeaseHeld(str(holder), max(float(left or 0), 0.0))
+    return Claim(key, owner, int(fence), state), int(batch)
+
+
+def advance(session: Session, held: Claim, state: str | None, ttl: float) -> int:
+    """Check the fence, store the state, renew the lease.
+
+    ``fence = fence`` makes DuckDB see a conflict with a concurrent claim (EQUALITY §7).
+
+    :return: the new batch number.
+    :raises StaleWriter: if the fence has moved.
+    """
+    table, now = session.table(STATE), session.dialect.clock()
+    written = session.run(
+        "advance",
+        f"UPDATE {table} SET fence = fence, batch = batch + 1, state = coalesce(?, state), "
+        f"lease_until = {now} + ?, updated_at = {session.dialect.timestamp(now)} "
+        f"WHERE {_KEY} AND fence = ?",
+        (state, float(ttl), *_values(held.key), held.fence),
+    )
+    if written != 1:
+        raise StaleWriter(
+            f"Stream {held.key.stream} of {held.key.account_id}: another run has taken over from "
+            f"{held.owner}; this run stops and what it had not committed is discarded."
+        )
+    return read_marks(session, held.key)[1]
+
+
+def read_marks(session: Session, key: StateKey) -> tuple[int, int]:
+    """Return (fence, batch number) as stored, (0, 0) if there is nothing."""
+    rows = session.rows(
+        "verify",
+        f"SELECT fence, batch FROM {session.table(STATE)} WHERE {_KEY}",
+        _values(key),
+    )
+    return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
+
+
+def release(session: Session, held: Claim) -> None:
+    """Give a lease back if it is still ours."""
+    session.run(
+        "release",
+        f"UPDATE {session.table(STATE)} SET owner = NULL, lease_until = 0 WHERE {_KEY} "
+        "AND fence = ?",
+        (*_values(held.key), held.fence),
+    )
+
+
+def states(session: Session, account_id: str, livemode: bool) -> dict[str, str]:
+    """Return stream → state text, of those that have one."""
+    rows = session.rows(
+        "read states",
+        f"SELECT stream, state FROM {session.table(STATE)} "
+        "WHERE account_id = ? AND livemode = ? AND state IS NOT NULL ORDER BY stream",
+        (account_id, livemode),
+    )
+    return dict(rows)
+
+
+def fold(obligations: Iterable[Obligation]) -> list[Obligation]:
+    """Reduce to one obligation per (stream, id): the highest ``closes_at``; a tie is ambiguous."""
+    kept: dict[tuple[str, str], Obligation] = {}
+    for new in obligations:
+        old = kept.get((new.stream, new.id))
+        if old is None or new.closes_at > old.closes_at:
+            kept[new.stream, new.id] = _plain(new)
+        elif new.closes_at == old.closes_at and (new.ambiguous or new.event_id != old.event_id):
+            kept[new.stream, new.id] = _plain(replace(old, ambiguous=True))
+    return list(kept.values())
+
+
+def _plain(obligation: Obligation) -> Obligation:
+    """Take away what an ambiguous obligation cannot be trusted with: payload and effect."""
+    if not obligation.ambiguous:
+        return obligation
+    return replace(obligation, payload=None, effect="upsert")
+
+
+def owe(
+    session: Session, account_id: str, livemode: bool, obligations: Sequence[Obligation]
+) -> None:
+    """Store obligations by the rule of :func:`fold`."""
+    rows: list[Row] = [
+        (o.stream, o.id, o.closes_at, o.event_id, o.effect, o.ambiguous, o.payload)
+        for o in fold(obligations)
+    ]
+    if not rows:
+        return
+    columns: tuple[tuple[str, ColumnType], ...] = (
+        ("stream", "text"),
+        ("id", "text"),
+        ("closes_at", "bigint"),
+        ("event_id", "text"),
+        ("effect", "text"),
+        ("ambiguous", "boolean"),
+        ("payload", "text"),
+    )
+    session.load(_OWED, columns, rows)
+    staged = session.dialect.temp(_OWED)
+    session.run("owe", owe_statement(session.table(OBLIGATIONS), staged, account_id, livemode))
+    session.run("owe: drop", f"DROP TABLE {staged}")
+
+
+def owe_statement(table: str, staged: str, account_id: str, livemode: bool) -> str:
+    """Return the upsert that folds staged obligations into the stored ones."""
+    newer = "excluded.closes_at > o.closes_at"
+    tie = (
+        "excluded.closes_at = o.closes_at "
+        "AND (excluded.ambiguous OR excluded.event_id <> o.event_id)"
+    )
+
+    def pick(column: str, at_tie: str) -> str:
+        return (
+            f"{column} = CASE WHEN {newer} THEN excluded.{column} "
+            f"WHEN {tie} THEN {at_tie} ELSE o.{column} END"
+        )
+
+    return f"""
+        INSERT INTO {table} AS o (account_id, livemode, stream, id, closes_at, event_id, effect,
+                                  ambiguous, payload)
+        SELECT {literal(account_id)}, {literal(livemode)}, stream, id, closes_at, event_id, effect,
+               ambiguous, payload
+        FROM {staged} WHERE TRUE
+        ON CONFLICT (account_id, livemode, stream, id) DO UPDATE SET
+            {pick("event_id", "o.event_id")},
+            {pick("effect", "'upsert'")},
+            {pick("ambiguous", "TRUE")},
+            {pick("payload", "NULL")},
+            {pick("closes_at", "o.closes_at")}
+        WHERE excluded.closes_at >= o.closes_at"""
+
+
+def due(
+    session: Session, account_id: str, livemode: bool, stream: str, limit: int
+) -> list[Obligation]:
+    """Return obligations, the oldest ``closes_at`` first."""
+    rows = session.rows(
+        "due",
+        f"SELECT id, closes_at, event_id, effect, ambiguous, payload "
+        f"FROM {session.table(OBLIGATIONS)} WHERE {_KEY} ORDER BY closes_at, id LIMIT {int(limit)}",
+        (account_id, livemode, stream),
+    )
+    return [
+        Obligation(stream, id_, int(closes_at), event_id, effect, bool(ambiguous), payload)
+        for id_, closes_at, event_id, effect, ambiguous, payload in rows
+    ]
+
+
+def settle(
+    session: Session,
+    stream: Stream,
+    account_id: str,
+    livemode: bool,
+    forgive: Sequence[str],
+    *,
+    has_table: bool,
+) -> int:
+    """Delete the obligations that the stream's rows close, and those of ``forgive``."""
+    key = (account_id, livemode, stream.name)
+    table = session.table(OBLIGATIONS)
+    deleted = 0
+    for start in range(0, len(forgive), _FORGIVE_AT_ONCE):
+        ids = list(forgive[start : start + _FORGIVE_AT_ONCE])
+        marks = ", ".join("?" * len(ids))
+        deleted += session.run(
+            "settle: forgive", f"DELETE FROM {table} WHERE {_KEY} AND id IN ({marks})", (*key, *ids)
+        )
+    if has_table:
+        deleted += session.run(
+            "settle",
+            f"""DELETE FROM {table} AS o WHERE {_KEY} AND EXISTS (
+                SELECT 1 FROM {session.table(stream.name)} AS t
+                WHERE t.account_id = o.account_id AND t.id = o.id
+                  AND (t._version >= o.closes_at * 10 + 2
+                       OR (NOT o.ambiguous AND t._version = o.closes_at * 10 + 1
+                           AND t._event_id = o.event_id)))""",
+            key,
+        )
+    return deleted
+
+
+def check_committed(
+    session: Session, key: StateKey, fence: int, batch: int, released: bool
+) -> None:
+    """Re-read what a committed transaction wrote (EQUALITY §7).
+
+    :param released: somebody else may have claimed since.
+    :raises WarehouseError: if it is not there.
+    """
+    found = read_marks(session, key)
+    if found == (fence, batch) or (released and found[0] > fence and found[1] >= batch):
+        return
+    raise WarehouseError(
+        f"{session.where}: the commit for stream {key.stream} of {key.account_id} did not take "
+        f"effect (expected fence {fence}, batch {batch}; found {found[0]}, {found[1]}): run again."
+    )
+
+
+def _values(key: StateKey) -> tuple[str, bool, str]:
+    return key.account_id, key.livemode, key.stream

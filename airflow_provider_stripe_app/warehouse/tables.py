@@ -1,0 +1,218 @@
+"""Making and widening tables, with the stored field → column map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from airflow_provider_stripe_app.streams.model import ColumnType, Stream
+from airflow_provider_stripe_app.warehouse import sql
+from airflow_provider_stripe_app.warehouse.base import Capabilities, ForeignTable, WarehouseError
+from airflow_provider_stripe_app.warehouse.columns import (
+    OUR_MARKS,
+    Path,
+    Plan,
+    Slot,
+    plan_columns,
+    safe_copy,
+)
+from airflow_provider_stripe_app.warehouse.session import Row, Session
+from airflow_provider_stripe_app.warehouse.sql import identifier
+from airflow_provider_stripe_app.warehouse.state import COLUMN_MAP, TABLES
+
+BACKFILL_PAGE = 2000
+"""Rows per step when a new column is filled from ``_raw``: bounds memory to a few MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that is ready to be written.
+
+    :param target: qualified, quoted name.
+    :param new_columns: added just now for fields that the catalogue does not know.
+    """
+
+    name: str
+    target: str
+    slots: tuple[Slot, ...]
+    new_columns: tuple[str, ...] = ()
+
+
+def exists(session: Session, name: str) -> bool:
+    """Tell whether a table is there and ours.
+
+    :raises ForeignTable: if it is there and not ours.
+    """
+    columns = session.columns(name)
+    _refuse_foreign(session, name, columns)
+    return bool(columns)
+
+
+def ensure(
+    session: Session,
+    capabilities: Capabilities,
+    stream: Stream,
+    fields: Mapping[str, ColumnType],
+    schema_version: int,
+) -> Table:
+    """Make the table of a stream as it must be: created, widened, back-filled.
+
+    :param fields: unknown top-level fields seen, with the type to give them.
+    :raises ForeignTable: if a table of that name is not ours.
+    :raises WarehouseError: if a newer version of this provider has written it.
+    """
+    target = session.table(stream.name)
+    plan, existing, version = _look(session, capabilities, stream, fields, schema_version)
+    if plan.add or plan.remember or version != schema_version:
+        # Somebody else may be doing the same: look again when nobody can.
+        session.lock_ddl()
+        plan, existing, version = _look(session, capabilities, stream, fields, schema_version)
+        _apply(session, stream, plan, bool(existing))
+        _remember(session, stream.name, plan.remember, version, schema_version)
+        if existing and plan.add:
+            _backfill(session, target, plan)
+    return Table(stream.name, target, plan.slots, plan.found)
+
+
+def _look(
+    session: Session,
+    capabilities: Capabilities,
+    stream: Stream,
+    fields: Mapping[str, ColumnType],
+    schema_version: int,
+) -> tuple[Plan, list[str], int | None]:
+    existing = session.columns(stream.name)
+    _refuse_foreign(session, stream.name, existing)
+    version = _schema_version(session, stream.name)
+    if version is not None and version > schema_version:
+        raise WarehouseError(
+            f"Table {session.table(stream.name)} was written by a newer version of "
+            f"airflow-provider-stripe-app (schema {version}, this one knows {schema_version}): "
+            "upgrade the provider on this worker."
+        )
+    plan = plan_columns(
+        stream,
+        stored=_stored_map(session, stream.name),
+        existing=existing,
+        fields=fields,
+        limit=capabilities.identifier_length,
+    )
+    return plan, existing, version
+
+
+def _refuse_foreign(session: Session, name: str, columns: Sequence[str]) -> None:
+    if columns and not OUR_MARKS.issubset(columns):
+        raise ForeignTable(
+            f"Table {session.table(name)} in {session.where} exists but was not made by this "
+            "provider, so it was left alone: choose another schema for the sync, or rename it."
+        )
+
+
+def _stored_map(session: Session, name: str) -> dict[Path, tuple[str, ColumnType]]:
+    rows = session.rows(
+        "read column map",
+        f"SELECT path, column_name, type FROM {session.table(COLUMN_MAP)} WHERE table_name = ? "
+        "ORDER BY position",
+        (name,),
+    )
+    return {tuple(json.loads(path)): (column, type_) for path, column, type_ in rows}
+
+
+def _schema_version(session: Session, name: str) -> int | None:
+    rows = session.rows(
+        "read schema version",
+        f"SELECT schema_version FROM {session.table(TABLES)} WHERE table_name = ?",
+        (name,),
+    )
+    return int(rows[0][0]) if rows else None
+
+
+def _apply(session: Session, stream: Stream, plan: Plan, existed: bool) -> None:
+    target = session.table(stream.name)
+    types = session.dialect.types
+    if existed:
+        for name, type_ in plan.add:
+            session.run(
+                f"add {stream.name}.{name}",
+                f"ALTER TABLE {target} ADD COLUMN {identifier(name)} {types[type_]}",
+            )
+        return
+    key = ("account_id", "id")
+    columns = ", ".join(
+        f"{identifier(name)} {types[type_]}{' NOT NULL' if name in key else ''}"
+        for name, type_ in plan.add
+    )
+    session.run(
+        f"create {stream.name}", f"CREATE TABLE {target} ({columns}, PRIMARY KEY (account_id, id))"
+    )
+    if stream.parent_column is not None and session.dialect.child_index:
+        parent = identifier(column_of(plan.slots, stream.parent_column))
+        session.run(
+            f"index {stream.name}",
+            f"CREATE INDEX ON_ ON {target} (account_id, {parent})".replace(
+                "ON_", identifier(f"{stream.name[:40]}_by_parent")
+            ),
+        )
+
+
+def column_of(slots: Sequence[Slot], catalogue_name: str) -> str:
+    """Return the column that holds the catalogue's column of that name."""
+    for slot in slots:
+        if slot.name == catalogue_name or slot.path == (catalogue_name,):
+            return slot.name
+    return catalogue_name
+
+
+def _remember(
+    session: Session, name: str, slots: Sequence[Slot], version: int | None, schema_version: int
+) -> None:
+    known = len(_stored_map(session, name))
+    for position, slot in enumerate(slots, start=known):
+        session.run(
+            f"remember {name}.{slot.name}",
+            f"INSERT INTO {session.table(COLUMN_MAP)} "
+            "(table_name, path, column_name, type, position) VALUES (?, ?, ?, ?, ?)",
+            (name, json.dumps(slot.path), slot.name, slot.type, position),
+        )
+    tables = session.table(TABLES)
+    if version is None:
+        statement = f"INSERT INTO {tables} (schema_version, table_name) VALUES (?, ?)"
+    else:
+        statement = f"UPDATE {tables} SET schema_version = ? WHERE table_name = ?"
+    session.run(f"remember {name}", statement, (schema_version, name))
+
+
+def _backfill(session: Session, target: str, plan: Plan) -> None:
+    """Fill added columns from ``_raw`` where it may hold the field, page by page."""
+    added = {name for name, _ in plan.add}
+    slots = [slot for slot in plan.slots if slot.name in added and slot.path != ("id",)]
+    if not slots:
+        return
+    query = sql.raws_holding(target, sorted({slot.path[-1] for slot in slots}), "?", BACKFILL_PAGE)
+    last: Row = ("", "")
+    while True:
+        page = session.rows("back-fill: read", query, (last[0], last[0], last[1]))
+        if not page:
+            return
+        _refill_page(session, target, slots, page)
+        last = page[-1]
+
+
+def _refill_page(session: Session, target: str, slots: Sequence[Slot], page: list[Row]) -> None:
+    dialect = session.dialect
+    staged: list[Row] = [
+        (seq, account, id_, None, None, None, None, None, raw, safe_copy(raw))
+        for seq, (account, id_, raw) in enumerate(page)
+    ]
+    session.load(sql.STAGE, sql.STAGE_COLUMNS, staged)
+    stage, typed = dialect.temp(sql.STAGE), dialect.temp(sql.TYPED)
+    source = f"SELECT seq, coalesce(typed_from, raw) AS doc FROM {stage}"
+    session.run("back-fill: type", dialect.create_temp(sql.TYPED, dialect.typed(source, slots)))
+    clear = dialect.clear_misfits(typed, slots)
+    if clear is not None:
+        session.run("back-fill: clear misfits", clear)
+    names = [slot.name for slot in slots]
+    session.run("back-fill: write", sql.refill(target, typed, stage, names))
+    for table in (typed, stage):
+        session.run("back-fill: drop", f"DROP TABLE {table}")

@@ -1,0 +1,176 @@
+"""What all warehouses share: opening a transaction, checking that its commit took effect."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider_stripe_app.streams.catalog import SCHEMA_VERSION
+from airflow_provider_stripe_app.streams.model import Stream
+from airflow_provider_stripe_app.warehouse import state, tables
+from airflow_provider_stripe_app.warehouse.base import (
+    Batch,
+    Capabilities,
+    Claim,
+    Obligation,
+    StateKey,
+    TableChange,
+)
+from airflow_provider_stripe_app.warehouse.merge import Merge
+from airflow_provider_stripe_app.warehouse.session import Fault, Session
+from airflow_provider_stripe_app.warehouse.sql import identifier
+
+DEFAULT_TTL = 300.0
+"""Seconds for which a claim is renewed when another warehouse instance took it."""
+
+
+class SqlTransaction:
+    """:class:`~airflow_provider_stripe_app.warehouse.base.Transaction` on a session.
+
+    :param ttls: lease seconds per key, remembered from claims of the same warehouse instance.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        capabilities: Capabilities,
+        schema_version: int,
+        ttls: dict[StateKey, float],
+    ) -> None:
+        self._session = session
+        self._capabilities = capabilities
+        self._schema_version = schema_version
+        self._ttls = ttls
+        self._expected: dict[StateKey, tuple[int, int]] = {}
+        self._released: set[StateKey] = set()
+
+    def claim(self, key: StateKey, owner: str, ttl: float, run: str) -> Claim:
+        """See the protocol."""
+        claim, batch = state.claim(self._session, key, owner, ttl, run)
+        self._ttls[key] = ttl
+        self._expected[key] = (claim.fence, batch)
+        self._released.discard(key)
+        return claim
+
+    def advance(self, claim: Claim, state: str | None) -> None:
+        """See the protocol."""
+        batch = _advance(self._session, claim, state, self._ttls.get(claim.key, DEFAULT_TTL))
+        self._expected[claim.key] = (claim.fence, batch)
+
+    def release(self, claim: Claim) -> None:
+        """See the protocol."""
+        state.release(self._session, claim)
+        self._released.add(claim.key)
+
+    def states(self, account_id: str, livemode: bool) -> dict[str, str]:
+        """See the protocol."""
+        return state.states(self._session, account_id, livemode)
+
+    def merge(self, batch: Batch, children: Mapping[str, Stream]) -> dict[str, TableChange]:
+        """See the protocol."""
+        return Merge(self._session, self._capabilities, self._schema_version).run(batch, children)
+
+    def unseen(
+        self,
+        stream: Stream,
+        account_id: str,
+        livemode: bool,
+        load_id: int,
+        below_version: int,
+        limit: int,
+    ) -> list[str]:
+        """See the protocol."""
+        if not tables.exists(self._session, stream.name):
+            return []
+        rows = self._session.rows(
+            "unseen",
+            f"SELECT id FROM {self._session.table(stream.name)} "
+            "WHERE account_id = ? AND livemode = ? AND NOT is_deleted AND _version < ? "
+            f"AND (_load_id IS NULL OR _load_id <> ?) ORDER BY id LIMIT {int(limit)}",
+            (account_id, livemode, below_version, load_id),
+        )
+        return [row[0] for row in rows]
+
+    def owe(self, account_id: str, livemode: bool, obligations: Sequence[Obligation]) -> None:
+        """See the protocol."""
+        state.owe(self._session, account_id, livemode, obligations)
+
+    def due(self, account_id: str, livemode: bool, stream: str, limit: int) -> list[Obligation]:
+        """See the protocol."""
+        return state.due(self._session, account_id, livemode, stream, limit)
+
+    def settle(
+        self, stream: Stream, account_id: str, livemode: bool, forgive: Sequence[str] = ()
+    ) -> int:
+        """See the protocol."""
+        there = tables.exists(self._session, stream.name)
+        return state.settle(self._session, stream, account_id, livemode, forgive, has_table=there)
+
+    def verify(self) -> None:
+        """After COMMIT: re-read what was claimed and advanced.
+
+        :raises WarehouseError: if it is not there.
+        """
+        for key, (fence, batch) in self._expected.items():
+            state.check_committed(self._session, key, fence, batch, key in self._released)
+
+
+_advance = state.advance  # the method's parameter of the contract is called ``state``
+
+
+class SqlWarehouse(ABC):
+    """:class:`~airflow_provider_stripe_app.warehouse.base.Warehouse` on SQL.
+
+    :param connect: opens a DB-API connection; called when one is needed.
+    :ivar fault: called with a label before each statement (for tests).
+    :ivar schema_version: of this writer; a table written by a higher one is refused.
+    """
+
+    capabilities: Capabilities
+
+    def __init__(self, connect: Callable[[], Any], schema: str | None) -> None:
+        self._connect = connect
+        self.schema = schema
+        self.fault: Fault | None = None
+        self.schema_version = SCHEMA_VERSION
+        self._ttls: dict[StateKey, float] = {}
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlTransaction]:
+        """See the protocol."""
+        session = self._open()
+        try:
+            try:
+                session.begin()
+                state.ensure_tables(session)
+                transaction = SqlTransaction(
+                    session, self.capabilities, self.schema_version, self._ttls
+                )
+                yield transaction
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
+            transaction.verify()
+            session.after_commit()
+        finally:
+            self._done(session)
+
+    def table(self, name: str) -> str:
+        """See the protocol."""
+        if self.schema is None:
+            return identifier(name)
+        return f"{identifier(self.schema)}.{identifier(name)}"
+
+    @abstractmethod
+    def close(self) -> None:
+        """See the protocol."""
+
+    @abstractmethod
+    def _open(self) -> Session: ...
+
+    @abstractmethod
+    def _done(self, session: Session) -> None:
+        """After a transaction, whatever became of it: keep or close the connection."""
