@@ -16,4 +16,6 @@ class ReauthorizationRequired(StripeAppError):
 
 
 class TokenUnavailable(StripeAppError):
-    """No live access token can be had right now (broker or Stripe unreachable); a retry may mend it."""
+    """No live access token can be had right now (broker or Stripe unreachable); a retry may
+    mend it.
+    """

@@ -50,7 +50,8 @@ class Stream:
     :param name: stream and table name, as in Stripe Sigma.
     :param object: Stripe's ``object`` value.
     :param permission: Stripe App permission that listing needs.
-    :param path: list endpoint; for a child a template with ``{parent}`` (used beyond what is inlined).
+    :param path: list endpoint; for a child a template with ``{parent}`` (used beyond what is
+        inlined).
     :param retrieve_path: template with ``{id}``; empty for children.
     :param params: query parameters that every list request sends (silent default filters undone).
     :param columns: the typed columns, in table order; ``id`` first.
