@@ -39,7 +39,7 @@ def warehouse_from_connection(conn_id: str, schema: str | None = None) -> Wareho
         nothing written would last.
     """
     connection = BaseHook.get_connection(conn_id)
-    kind = _KINDS.get(connection.conn_type)
+    kind = _KINDS.get(connection.conn_type or "")
     if kind is None:
         raise ConfigurationError(
             f"Connection {conn_id!r} has the type {connection.conn_type!r}, which cannot be a "

@@ -24,11 +24,12 @@ PRESENT = "_stripe_sync_present"
 
 _DDL_LOCK = 0x5354_5249_5045  # "STRIPE": one advisory lock for all changes of tables
 _ARGUMENTS = 90  # a function takes at most 100
+_NAME_LENGTH = 63
 _COPY_CHUNK = 500  # rows per write: about a megabyte
 
 
 class PostgresDialect(Dialect):
-    """Typing from ``json_to_record``: one parse, and leaves keep the spelling (jsonb has 1e3 = 1000)."""
+    """Typing from ``json_to_record``: one parse, and leaves keep their spelling (jsonb: 1000)."""
 
     name = "postgres"
     types: Mapping[ColumnType, str] = {
@@ -76,7 +77,8 @@ class PostgresDialect(Dialect):
         )
         return (
             f"SELECT {counts} FROM (SELECT * FROM {typed} AS y WHERE {PRESENT} <> "
-            f"{_nonnulls(columns)} OFFSET 0) AS y JOIN ({source}) AS d ON d.seq = y.seq {tree.joins}"
+            f"{_nonnulls(columns)} OFFSET 0) AS y "
+            f"JOIN ({source}) AS d ON d.seq = y.seq {tree.joins}"
         )
 
 
@@ -99,22 +101,32 @@ class _Tree:
         return self._field(path)
 
     def _field(self, path: tuple[str, ...]) -> str:
+        if len(path[-1].encode()) > _NAME_LENGTH:
+            return self._by_operator(path)
         record = self._records[path[:-1]]
         record.setdefault(path[-1], identifier(path[-1]))
         return f"{self._alias(path[:-1])}.{record[path[-1]]}"
+
+    def _by_operator(self, path: tuple[str, ...]) -> str:
+        """Return a field whose key is too long to be the name of a record's column."""
+        value = f"{self._document(path[:-1])} -> {literal(path[-1])}"
+        return f"(SELECT v FROM (SELECT {value}) AS q(v) WHERE json_typeof(v) <> 'null')"
+
+    def _document(self, path: tuple[str, ...]) -> str:
+        if not path:
+            return "d.doc::json"
+        holder = self._field(path)
+        return f"CASE WHEN json_typeof({holder}) = 'object' THEN {holder} END"
 
     def _alias(self, path: tuple[str, ...]) -> str:
         return f"r{list(self._records).index(path)}"
 
     def _join(self, path: tuple[str, ...]) -> str:
         fields = ", ".join(f"{column} json" for column in self._records[path].values())
-        document = "d.doc::json"
-        if path:
-            holder = self._field(path)
-            document = f"CASE WHEN json_typeof({holder}) = 'object' THEN {holder} END"
-        return (
-            f"LEFT JOIN LATERAL json_to_record({document}) AS {self._alias(path)}({fields}) ON TRUE"
-        )
+        if not fields:
+            return ""
+        record = f"json_to_record({self._document(path)}) AS {self._alias(path)}({fields})"
+        return f"LEFT JOIN LATERAL {record} ON TRUE"
 
 
 def _nonnulls(expressions: Sequence[str]) -> str:
@@ -204,7 +216,7 @@ class PostgresSession(Session):
             from psycopg.rows import tuple_row
 
             return self.connection.cursor(row_factory=tuple_row)
-        from psycopg2.extensions import cursor
+        from psycopg2.extensions import cursor  # type: ignore[import-untyped]
 
         return self.connection.cursor(cursor_factory=cursor)
 
@@ -278,7 +290,9 @@ class PostgresWarehouse(SqlWarehouse):
     :param schema: created if missing.
     """
 
-    capabilities = Capabilities("postgres", identifier_length=63, single_writer_process=False)
+    capabilities = Capabilities(
+        "postgres", identifier_length=_NAME_LENGTH, single_writer_process=False
+    )
 
     def __init__(self, connect: Callable[[], Any], schema: str = "public") -> None:
         super().__init__(connect, schema)

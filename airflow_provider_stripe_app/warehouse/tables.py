@@ -147,12 +147,11 @@ def _apply(session: Session, stream: Stream, plan: Plan, existed: bool) -> None:
         f"create {stream.name}", f"CREATE TABLE {target} ({columns}, PRIMARY KEY (account_id, id))"
     )
     if stream.parent_column is not None and session.dialect.child_index:
+        name = identifier(f"{stream.name[:40]}_by_parent")
         parent = identifier(column_of(plan.slots, stream.parent_column))
         session.run(
             f"index {stream.name}",
-            f"CREATE INDEX ON_ ON {target} (account_id, {parent})".replace(
-                "ON_", identifier(f"{stream.name[:40]}_by_parent")
-            ),
+            f"CREATE INDEX {name} ON {target} (account_id, {parent})",
         )
 
 
