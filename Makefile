@@ -6,8 +6,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-WORK := $(CURDIR)/.work
-VENV := $(CURDIR)/.venv
+# Relative, so that a directory with a space in its name works.
+WORK := .work
+VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 OLDEST := 3.2.0
@@ -15,8 +16,8 @@ OLDEST_VENV := $(WORK)/airflow-$(OLDEST)
 PYTHON310_VENV := $(WORK)/python-3.10
 
 # Somebody's own caches are used when they are named; the default is inside this directory.
-export UV_CACHE_DIR ?= $(WORK)/cache/uv
-export PIP_CACHE_DIR ?= $(WORK)/cache/pip
+export UV_CACHE_DIR ?= $(CURDIR)/.work/cache/uv
+export PIP_CACHE_DIR ?= $(CURDIR)/.work/cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_PYTHON_DOWNLOADS := never
 export UV_HTTP_TIMEOUT ?= 180
@@ -25,7 +26,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 # Airflow and PostgreSQL want a home directory; build machines do not always have one.
 ifeq ($(strip $(HOME)),)
-export HOME := $(WORK)/home
+export HOME := $(CURDIR)/.work/home
 endif
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -33,6 +34,10 @@ export PYTHONDONTWRITEBYTECODE :=
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if command -v $$p >/dev/null && $$p -c '$(NEW_ENOUGH)'; then command -v $$p; break; fi; done)
+
+# Python 3.10 is tested where there is one. pyenv's shims are on the PATH but run only chosen versions.
+PYTHON310 ?= $(shell for p in python3.10 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.10*/bin/python3.10; do \
+	if "$$p" -c "" 2>/dev/null; then command -v "$$p"; break; fi; done)
 
 .PHONY: help
 help: ## Show this list
@@ -64,7 +69,8 @@ $(OLDEST_VENV)/.installed: $(UV) requirements/airflow-$(OLDEST).lock pyproject.t
 
 $(PYTHON310_VENV)/.installed: $(UV) requirements/python-3.10.lock pyproject.toml
 	@echo "Installing requirements/python-3.10.lock into $(PYTHON310_VENV) …"
-	"$(UV)" venv --quiet --allow-existing --python 3.10 "$(PYTHON310_VENV)"
+	@test -n "$(PYTHON310)" || { echo "No Python 3.10 was found: make PYTHON310=/path/to/python3.10 …" >&2; exit 1; }
+	"$(UV)" venv --quiet --allow-existing --python "$(PYTHON310)" "$(PYTHON310_VENV)"
 	"$(UV)" pip sync --quiet --python "$(PYTHON310_VENV)/bin/python" --require-hashes requirements/python-3.10.lock
 	"$(UV)" pip install --quiet --python "$(PYTHON310_VENV)/bin/python" --no-deps --no-build-isolation --editable .
 	@touch "$@"
@@ -104,7 +110,7 @@ test-python310: $(PYTHON310_VENV)/.installed ## Imports and unit tests on Python
 
 .PHONY: test-matrix
 test-matrix: install $(OLDEST_VENV)/.installed ## The suite on the oldest and on the newest Airflow, and Python 3.10 where there is one
-	@UV="$(UV)" tests/matrix "$(OLDEST_VENV)" "$(VENV)" $(ARGS)
+	@PYTHON310="$(PYTHON310)" tests/matrix "$(OLDEST_VENV)" "$(VENV)" $(ARGS)
 
 # ---- the main job ----------------------------------------------------------------------------------
 
