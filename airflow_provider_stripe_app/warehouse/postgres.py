@@ -16,7 +16,7 @@ from airflow_provider_stripe_app.warehouse.dialect import (
     Dialect,
 )
 from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
-from airflow_provider_stripe_app.warehouse.sql import identifier
+from airflow_provider_stripe_app.warehouse.sql import identifier, literal
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 PRESENT = "_stripe_sync_present"
