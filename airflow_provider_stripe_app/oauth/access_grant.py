@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 
 def fingerprint(token: str) -> str:
@@ -46,14 +46,7 @@ class AccessGrant:
         One string, because Airflow's connection form merges masked values back field by field:
         several fields could come back from different generations (AIRFLOW.md).
         """
-        values = [
-            self.access_token,
-            self.expires_at,
-            self.generation,
-            self.account_id,
-            self.livemode,
-        ]
-        return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+        return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
 
     @classmethod
     def from_copy(cls, text: str) -> AccessGrant | None:
@@ -64,20 +57,27 @@ class AccessGrant:
         if not text:
             return None
         try:
-            values = json.loads(base64.urlsafe_b64decode(text.encode()))
-        except ValueError:
+            return cls.from_values(json.loads(base64.urlsafe_b64decode(text.encode())))
+        except (ValueError, RecursionError):
             return None
-        if not isinstance(values, list) or len(values) != 5:
+
+    @classmethod
+    def from_values(cls, values: object) -> AccessGrant | None:
+        """Return the grant that decoded JSON holds, ``None`` if anything about it is wrong.
+
+        :param values: an object with this class's fields; other keys are ignored.
+        """
+        if not isinstance(values, dict):
             return None
-        token, expires_at, generation, account_id, livemode = values
-        sound = (
-            isinstance(token, str)
-            and bool(token)
-            and isinstance(expires_at, (int, float))
-            and not isinstance(expires_at, bool)
-            and math.isfinite(expires_at)
-            and isinstance(generation, int)
-            and isinstance(account_id, str)
-            and isinstance(livemode, bool)
-        )
-        return cls(token, float(expires_at), generation, account_id, livemode) if sound else None
+        token, expires_at = values.get("access_token"), values.get("expires_at")
+        generation, account_id = values.get("generation"), values.get("account_id")
+        livemode = values.get("livemode")
+        if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
+            return None
+        if isinstance(expires_at, bool) or not isinstance(expires_at, (int, float)):
+            return None
+        if not (isinstance(generation, int) and isinstance(account_id, str)):
+            return None
+        if not isinstance(livemode, bool) or not math.isfinite(expires_at):
+            return None
+        return cls(token, float(expires_at), generation, account_id, livemode)

@@ -82,7 +82,7 @@ def write_copy(conn_id: str) -> bool:
         Vault cannot be written).
     """
     for _ in range(5):
-        done = transaction(lambda session: _merge(session, conn_id, _our_keys(session, conn_id)))
+        done = transaction(lambda session: _merge_current(session, conn_id))
         if done is not None:
             return done
     return False
@@ -97,6 +97,11 @@ def remove_copy(conn_id: str) -> None:
     for _ in range(5):
         if transaction(lambda session: _merge(session, conn_id, gone)) is not None:
             return
+
+
+def _merge_current(session: Session, conn_id: str) -> bool | None:
+    ours = _our_keys(session, conn_id)
+    return _merge(session, conn_id, ours) if ours else False
 
 
 def _our_keys(session: Session, conn_id: str) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""The task's side: a live access token without touching the metadata database.
+
+While the copy in the connection is fresh there is no request at all. When it is not, or Stripe
+refused it, the connection is read again, because the server may have written a newer copy; else the
+broker in an API server is asked, with the connection's ``broker_token`` and a fingerprint of the
+refused token. A process that may use the metadata database (``airflow dags test``, CLI, API server)
+goes to the token store directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from airflow_provider_stripe_app.api.tokens import StaticToken, TokenProvider
+from airflow_provider_stripe_app.exceptions import (
+    ConfigurationError,
+    ReauthorizationRequired,
+    TokenUnavailable,
+)
+from airflow_provider_stripe_app.oauth import config
+from airflow_provider_stripe_app.oauth.access_grant import AccessGrant, fingerprint
+from airflow_provider_stripe_app.oauth.broker_client import (
+    BrokerClient,
+    Busy,
+    Given,
+    Unauthorized,
+    Unreachable,
+)
+from airflow_provider_stripe_app.oauth.credentials import (
+    AppSettings,
+    ConnectionLike,
+    InstallationSettings,
+    RestrictedKeySettings,
+    read_settings,
+)
+from airflow_provider_stripe_app.oauth.database import may_use_metadata_db
+
+log = logging.getLogger(__name__)
+PATIENCE = 90.0
+"""Seconds a task tries to get a token before it fails; the keep-alive may bring one meanwhile."""
+
+
+class Store(Protocol):
+    """What is needed of ``TokenStore`` where the database may be used."""
+
+    def live_token(self, conn_id: str, refused_fingerprint: str | None = None) -> AccessGrant:
+        """Return a live token."""
+        ...
+
+
+def token_provider(conn_id: str) -> TokenProvider:
+    """Return what hands out tokens for a connection of type ``stripe_app``.
+
+    :param conn_id: an installation's connection, or one with a restricted key.
+    :raises ConfigurationError: if the connection is neither.
+    """
+    settings = read_settings(_read_connection(conn_id))
+    if isinstance(settings, RestrictedKeySettings):
+        _mask(settings.key)
+        return StaticToken(settings.key)
+    return BrokerTokens(conn_id)
+
+
+class BrokerTokens:
+    """Access tokens of one installation; implements ``TokenProvider``. Thread-safe.
+
+    :param conn_id: the installation's connection.
+    :param read_connection: reads it again; by default Airflow's ``BaseHook.get_connection``.
+    :param client: talks to the broker.
+    :param direct: the token store, ``None`` where the database may not be used; found out by
+        default.
+    :param clock: unix seconds.
+    :param sleep: waits for seconds.
+    :param patience: seconds to keep trying.
+    """
+
+    def __init__(
+        self,
+        conn_id: str,
+        *,
+        read_connection: Callable[[str], ConnectionLike] | None = None,
+        client: BrokerClient | None = None,
+        direct: Callable[[], Store | None] | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.conn_id = conn_id
+        self._read_connection = read_connection or _read_connection
+        self._client = client or BrokerClient()
+        self._direct = direct or _store_if_allowed
+        self._clock = clock
+        self._sleep = sleep
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._grant: AccessGrant | None = None
+
+    def get(self) -> str:
+        """Return a token with some life left.
+
+        :raises ReauthorizationRequired: if the app has to be installed (again).
+        :raises ConfigurationError: if connection or options are wrong.
+        :raises TokenUnavailable: if no broker answers in time.
+        """
+        return self.grant().access_token
+
+    def replace(self, refused: str) -> str:
+        """Return another token after Stripe answered 401 to ``refused``.
+
+        Of many threads with the same refused token one asks; the others get its answer.
+
+        :param refused: the token that Stripe refused.
+        :raises StripeAppError: as ``get``.
+        """
+        return self.grant(refused=fingerprint(refused)).access_token
+
+    def grant(self, refused: str | None = None) -> AccessGrant:
+        """Return the token with what is known of it.
+
+        :param refused: fingerprint of a token that Stripe refused.
+        :raises StripeAppError: as ``get``.
+        """
+        with self._lock:
+            grant = self._grant
+            if grant is None or not self._usable(grant, refused):
+                grant = self._find(refused)
+                _mask(grant.access_token)  # before anybody can log a request with it
+                self._grant = grant
+            return grant
+
+    def _usable(self, grant: AccessGrant | None, refused: str | None) -> bool:
+        if grant is None or grant.fingerprint == refused:
+            return False
+        return grant.fresh(self._clock(), config.worker_margin())
+
+    def _find(self, refused: str | None) -> AccessGrant:
+        store = self._direct()
+        if store is not None:
+            return store.live_token(self.conn_id, refused)
+        deadline = time.monotonic() + self._patience
+        pause = 0.5
+        refusals = 0
+        while True:
+            settings = self._settings()
+            if settings.copy is not None and self._usable(settings.copy, refused):
+                return settings.copy
+            answer = self._client.ask(self.conn_id, settings.broker_token, refused)
+            if isinstance(answer, Given):
+                return answer.grant
+            if isinstance(answer, Unauthorized):
+                refusals += 1
+            if refusals == 2:  # the first may be a form that was saved over a newer broker_token
+                raise ConfigurationError(
+                    f"The API server refused the broker_token of connection {self.conn_id}: it is "
+                    "not the one that the installation was given. Open the page Stripe App in "
+                    "Airflow (/stripe-app/) and press Reauthorize."
+                )
+            if time.monotonic() + pause > deadline:
+                raise self._unavailable(answer)
+            self._sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311
+            pause = min(pause * 1.7, 10.0)
+
+    def _settings(self) -> InstallationSettings:
+        settings = read_settings(self._read_connection(self.conn_id))
+        if isinstance(settings, AppSettings):
+            raise ReauthorizationRequired(
+                f"Connection {self.conn_id} describes a Stripe App that is not installed yet: open "
+                "the page Stripe App in Airflow (/stripe-app/) and press Install."
+            )
+        if isinstance(settings, RestrictedKeySettings):
+            raise ConfigurationError(
+                f"Connection {self.conn_id} holds a restricted key now: clear and run the task "
+                "again."
+            )
+        if not settings.broker_token:
+            raise ReauthorizationRequired(
+                f"The Stripe App is not installed for connection {self.conn_id}, or its "
+                "broker_token was deleted: open the page Stripe App in Airflow (/stripe-app/) and "
+                "press Install or Reauthorize."
+            )
+        return settings
+
+    def _unavailable(self, answer: Busy | Unauthorized | Unreachable) -> TokenUnavailable:
+        if isinstance(answer, Busy):
+            return TokenUnavailable(
+                f"The API server has no live token for connection {self.conn_id}: {answer.message}"
+            )
+        tried = ", ".join(answer.tried) if isinstance(answer, Unreachable) else "the API server"
+        return TokenUnavailable(
+            f"The token of connection {self.conn_id} has to be renewed, but no API server with the "
+            f"Stripe App plugin answers at {tried}: set option [stripe_app] broker_url to the "
+            "address under which workers reach the API server."
+        )
+
+
+def answer_token_request(body: object) -> tuple[int, dict[str, Any]]:
+    """Answer a worker's request in the API server; see ``broker_server``.
+
+    :param body: the decoded JSON body.
+    :return: HTTP status and JSON body.
+    """
+    from airflow_provider_stripe_app.oauth import broker_server  # needs the database, tasks do not
+
+    return broker_server.answer_token_request(body)
+
+
+def _read_connection(conn_id: str) -> ConnectionLike:
+    """Read a connection as tasks, triggers and ``dags test`` may."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    conn: ConnectionLike = BaseHook.get_connection(conn_id)
+    return conn
+
+
+def _mask(token: str) -> None:
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    mask_secret(token)
+
+
+def _store_if_allowed() -> Store | None:
+    if not may_use_metadata_db():
+        return None
+    from airflow_provider_stripe_app.oauth.store import TokenStore
+
+    return TokenStore()
