@@ -124,7 +124,7 @@ def resolve_streams(names: Iterable[str]) -> list[Stream]:
 def _unknown(name: object) -> str:
     near = difflib.get_close_matches(str(name).strip().lower(), STREAMS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"there is no stream {name!r}; {hint}The streams are {_all_names()}"
+    return f"there is no stream {name!r}: {hint}choose from {_all_names()}"
 
 
 def _all_names() -> str:

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from airflow_provider_stripe_app.testing.objects import values
+from airflow_provider_stripe_app.testing.objects.filling import blank
 from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
 
 
@@ -59,26 +60,3 @@ def _settings(rng: Random) -> dict[str, Any]:
     settings["dashboard"] = {"display_name": values.pick(rng, values.NAMES), "timezone": "Etc/UTC"}
     settings["payments"]["statement_descriptor"] = "SIMULATED"
     return settings
-
-
-def blank(shape: str) -> dict[str, Any]:
-    """Return an object of a shape with every field: null where allowed, else an empty value.
-
-    :param shape: key of ``SHAPES``, for example ``account.settings``.
-    """
-    empty: dict[str, Any] = {
-        "text": "", "int": 0, "time": 0, "bool": False, "number": 0.0, "decimal": "0",
-    }  # fmt: skip
-    result: dict[str, Any] = {}
-    for field, kind in SHAPES[shape].items():
-        if kind.startswith("true") or kind.endswith("+"):
-            continue
-        if kind.endswith("?"):
-            result[field] = None
-        elif kind == "object":
-            result[field] = blank(f"{shape}.{field}")
-        elif kind.startswith("list"):
-            result[field] = []
-        else:
-            result[field] = {} if kind == "map" else empty[kind]
-    return result

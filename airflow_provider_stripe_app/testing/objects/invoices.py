@@ -7,13 +7,21 @@ from random import Random
 from typing import Any
 
 from airflow_provider_stripe_app.testing.objects import values
+from airflow_provider_stripe_app.testing.objects.filling import RARE_SHARE, fill_some
 from airflow_provider_stripe_app.testing.objects.ids import inline_list, new_id
 from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
 
 DAY = 86_400
 STATUSES = ("paid", "paid", "paid", "paid", "open", "open", "draft", "void", "uncollectible")
 _METHODS = tuple(SHAPES["invoice.payment_settings.payment_method_options"])
-_MIRRORED = ("address", "email", "name", "phone", "shipping", "tax_exempt")
+_RARE = (
+    "application", "automatic_tax", "custom_fields", "customer_account", "customer_tax_ids",
+    "default_payment_method", "default_source", "default_tax_rates", "from_invoice", "issuer",
+    "last_finalization_error", "latest_revision", "next_payment_attempt", "on_behalf_of",
+    "payment_settings", "rendering", "shipping_cost", "shipping_details", "statement_descriptor",
+    "status_details", "threshold_reason",
+)  # fmt: skip
+"""Filled in all together in a few invoices; none of them takes part in the totals."""
 
 
 def make_line(
@@ -191,7 +199,7 @@ def make_invoice(
         "custom_fields": [{"name": "PO №", "value": "42"}] if random() < 0.05 else None,
         "customer": who["id"],
         "customer_account": None,
-        **{f"customer_{key}": who.get(key) for key in _MIRRORED},
+        **_mirrored(who),
         "customer_tax_ids": [],
         "default_payment_method": None,
         "default_source": None,
@@ -259,10 +267,25 @@ def make_invoice(
         "threshold_reason": None,
         "webhooks_delivered_at": created if random() < 0.9 else None,
     }
-    if invoice["customer_tax_exempt"] is None:
-        invoice["customer_tax_exempt"] = "none"
+    if random() < RARE_SHARE:
+        invoice.update(fill_some(rng, "invoice", _RARE, created))
     invoice.update(overrides)
     return invoice
+
+
+def _mirrored(customer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an invoice shows of its customer; copies, for the invoice keeps its own."""
+    address, shipping = customer.get("address"), customer.get("shipping")
+    if shipping:
+        shipping = {**shipping, "address": dict(shipping["address"] or {}) or None}
+    return {
+        "customer_address": dict(address) if address else None,
+        "customer_email": customer.get("email"),
+        "customer_name": customer.get("name"),
+        "customer_phone": customer.get("phone"),
+        "customer_shipping": shipping,
+        "customer_tax_exempt": customer.get("tax_exempt") or "none",
+    }
 
 
 def _totals(lines: Sequence[Mapping[str, Any]], status: str) -> dict[str, Any]:
@@ -331,5 +354,8 @@ def _parent(subscription: str | None) -> dict[str, Any] | None:
 
 def _payment_options() -> dict[str, Any]:
     options: dict[str, Any] = dict.fromkeys(_METHODS)
-    options["card"] = {"request_three_d_secure": "automatic"}
+    options["card"] = {
+        "installments": {"enabled": False},
+        "request_three_d_secure": "automatic",
+    }
     return options

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from airflow_provider_stripe_app.testing.objects import values
+from airflow_provider_stripe_app.testing.objects.filling import RARE_SHARE, fill_some
 from airflow_provider_stripe_app.testing.objects.ids import inline_list, new_id
 from airflow_provider_stripe_app.testing.objects.products import plan_of
 from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
@@ -20,6 +21,16 @@ STATUSES = (
     "unpaid", "incomplete", "incomplete_expired", "paused",
 )  # fmt: skip
 _ENDED = frozenset({"canceled", "incomplete_expired"})
+_RARE = (
+    "application", "automatic_tax", "billing_cycle_anchor_config", "billing_schedules",
+    "customer_account", "default_source", "default_tax_rates", "invoice_settings",
+    "next_pending_invoice_item_invoice", "on_behalf_of", "pause_collection", "payment_settings",
+    "pending_invoice_item_interval", "pending_setup_intent", "pending_update",
+    "presentment_details", "status_details", "transfer_data", "trial_settings",
+)  # fmt: skip
+"""Filled in all together in a few subscriptions."""
+
+_RARE_IN_ITEM = ("billed_until", "billing_thresholds", "current_trial", "tax_rates")
 _METHODS = tuple(SHAPES["subscription.payment_settings.payment_method_options"])
 
 
@@ -42,7 +53,7 @@ def make_subscription_item(
     """
     recurring = price["recurring"] or {"interval": "month", "interval_count": 1}
     period = PERIODS[recurring["interval"]] * int(recurring["interval_count"])
-    return {
+    item: dict[str, Any] = {
         "id": id,
         "object": "subscription_item",
         "billed_until": None,
@@ -54,16 +65,20 @@ def make_subscription_item(
         "discounts": [],
         "metadata": values.metadata(rng),
         "plan": plan_of(price),
-        "price": {
-            **price,
-            "metadata": dict(price["metadata"]),
-            "recurring": dict(price["recurring"]) if price["recurring"] else None,
-        },
+        "price": {key: _copy(value) for key, value in price.items()},
         "quantity": 1 + int(rng.random() * 10) if quantity is None else quantity,
         "subscription": subscription,
         "tax_rates": [],
-        **overrides,
     }
+    if rng.random() < RARE_SHARE:
+        item.update(fill_some(rng, "subscription_item", _RARE_IN_ITEM, created))
+    item.update(overrides)
+    return item
+
+
+def _copy(value: Any) -> Any:
+    """Return a copy of one field of a price, which has no deeper objects."""
+    return dict(value) if isinstance(value, dict) else value
 
 
 def make_subscription(
@@ -165,6 +180,8 @@ def make_subscription(
         },
         "trial_start": created if trial else None,
     }
+    if random() < RARE_SHARE:
+        subscription.update(fill_some(rng, "subscription", _RARE, created))
     subscription.update(overrides)
     return subscription
 
@@ -180,7 +197,7 @@ def _cancellation(rng: Random, status: str, created: int) -> dict[str, Any]:
         "cancellation_details": {
             "comment": values.maybe(rng, 0.5, values.SENTENCES) if leaving else None,
             "feedback": "too_expensive" if leaving else None,
-            "feedback_option": None,
+            "feedback_option": new_id(rng, "fbo") if leaving and rng.random() < 0.3 else None,
             "reason": "cancellation_requested" if ended or leaving else None,
         },
         "ended_at": ended,
