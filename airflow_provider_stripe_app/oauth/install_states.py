@@ -12,16 +12,17 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
+from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.oauth.cipher import seal, unseal
+from airflow_provider_stripe_app.oauth.database import transaction
+from airflow_provider_stripe_app.oauth.models import InstallState
 
 Kind = Literal["state", "parked", "confirm"]
 
@@ -57,42 +58,19 @@ def digest(value: str) -> str:
     return hashlib.sha256(value.encode("utf-8")).hexdigest()
 
 
-@contextmanager
-def table_required() -> Iterator[None]:
-    """Turn "no such table" into a sentence that says what to run.
-
-    :raises ConfigurationError: if the provider's tables are not there.
-    """
-    try:
-        yield
-    except (OperationalError, ProgrammingError) as error:
-        text = str(error.orig).lower()
-        if "stripe_app_" in text and ("no such table" in text or "not exist" in text):
-            raise ConfigurationError(
-                "The tables of the Stripe App provider are missing in Airflow's metadata database: "
-                "run 'airflow db migrate' once."
-            ) from None
-        raise
-
-
 class InstallStates:
     """The table ``stripe_app_install_state``.
 
-    :param session_scope: opens a session that commits at its end, e.g. Airflow's
-        ``create_session``.
+    :param transaction: runs work in one short transaction; Airflow's metadata database by default.
     :param clock: unix seconds.
     """
 
     def __init__(
         self,
-        session_scope: Callable[[], AbstractContextManager[Session]] | None = None,
+        transaction: Callable[[Callable[[Session], Any]], Any] = transaction,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if session_scope is None:
-            from airflow.utils.session import create_session
-
-            session_scope = create_session
-        self._session_scope = session_scope
+        self._transaction = transaction
         self._clock = clock
 
     def issue(self, kind: Kind, pending: Pending) -> str:
@@ -101,25 +79,25 @@ class InstallStates:
         :param kind: what the value will be used for.
         :param pending: what to remember.
         """
-        from airflow_provider_stripe_app.oauth.models import InstallState
-
         value = secrets.token_urlsafe(32)
         data: dict[str, Any] = {**pending.data, "kind": kind}
         if pending.secret:
-            data["sealed"] = _seal(pending.secret)
+            data["sealed"] = seal(json.dumps(pending.secret))
         now = self._clock()
-        with table_required(), self._session_scope() as session:
+        row = {
+            "state_hash": digest(value),
+            "conn_id": pending.conn_id,
+            "user_id": pending.user_id,
+            "created_at": now,
+            "used_at": None,
+            "data": data,
+        }
+
+        def work(session: Session) -> None:
             session.execute(delete(InstallState).where(InstallState.created_at < now - KEPT))
-            session.add(
-                InstallState(
-                    state_hash=digest(value),
-                    conn_id=pending.conn_id,
-                    user_id=pending.user_id,
-                    created_at=now,
-                    used_at=None,
-                    data=data,
-                )
-            )
+            session.add(InstallState(**row))
+
+        self._transaction(work)
         return value
 
     def peek(self, value: str, kind: Kind) -> Pending:
@@ -127,38 +105,34 @@ class InstallStates:
 
         :raises InstallStateError: if it is unknown, used or expired.
         """
-        from airflow_provider_stripe_app.oauth.models import InstallState
-
-        with table_required(), self._session_scope() as session:
-            row = session.scalar(
-                select(InstallState).where(InstallState.state_hash == digest(value))
+        columns = (
+            InstallState.conn_id,
+            InstallState.user_id,
+            InstallState.created_at,
+            InstallState.used_at,
+            InstallState.data,
+        )
+        query = select(*columns).where(InstallState.state_hash == digest(value))
+        row = self._transaction(lambda session: session.execute(query).one_or_none())
+        data = dict(row.data or {}) if row is not None else {}
+        if row is None or data.pop("kind", None) != kind:
+            raise InstallStateError(
+                "This installation was not started from this Airflow, so it was not accepted. "
+                "Open the Stripe App page and press Install."
             )
-            data = dict(row.data or {}) if row is not None else {}
-            if row is None or data.pop("kind", None) != kind:
-                raise InstallStateError(
-                    "This installation was not started from this Airflow, so it was not accepted. "
-                    "Open "
-                    "the Stripe App page and press Install."
-                )
-            if row.used_at is not None:
-                raise InstallStateError(
-                    "This installation link was used before. Open the Stripe App page: if the app "
-                    "is "
-                    "not listed as installed, press Install again."
-                )
-            if row.created_at < self._clock() - LIFETIME:
-                raise InstallStateError(
-                    "This installation was started more than 10 minutes ago. Open the Stripe App "
-                    "page "
-                    "and press Install again."
-                )
-            sealed = data.pop("sealed", None)
-            return Pending(
-                conn_id=row.conn_id,
-                user_id=row.user_id,
-                data=data,
-                secret=_unseal(sealed) if sealed else {},
+        if row.used_at is not None:
+            raise InstallStateError(
+                "This installation link was used before. Open the Stripe App page: if the app is "
+                "not listed as installed, press Install again."
             )
+        if row.created_at < self._clock() - LIFETIME:
+            raise InstallStateError(
+                "This installation was started more than 10 minutes ago. Open the Stripe App page "
+                "and press Install again."
+            )
+        sealed = data.pop("sealed", None)
+        secret = json.loads(unseal(sealed)) if sealed else {}
+        return Pending(row.conn_id, row.user_id, data=data, secret=secret)
 
     def use(self, value: str, kind: Kind, user_id: str) -> Pending:
         """Use a value up and return what belongs to it.
@@ -167,19 +141,17 @@ class InstallStates:
 
         :raises InstallStateError: as :meth:`peek`, or if another user started it.
         """
-        from airflow_provider_stripe_app.oauth.models import InstallState
-
         pending = self.peek(value, kind)
         if pending.user_id != user_id:
             raise InstallStateError(foreign_user(pending.user_id))
         data = {**pending.data, "kind": kind}  # without what was sealed
-        with table_required(), self._session_scope() as session:
-            changed = session.execute(
-                update(InstallState)
-                .where(InstallState.state_hash == digest(value), InstallState.used_at.is_(None))
-                .values(used_at=self._clock(), data=data)
-            )
-            won = changed.rowcount == 1  # type: ignore[attr-defined]
+        statement = (
+            update(InstallState)
+            .where(InstallState.state_hash == digest(value), InstallState.used_at.is_(None))
+            .values(used_at=self._clock(), data=data)
+            .execution_options(synchronize_session=False)
+        )
+        won = self._transaction(lambda session: bool(session.execute(statement).rowcount == 1))  # type: ignore[attr-defined]
         if not won:
             raise InstallStateError(
                 "This installation link was used before. Open the Stripe App page to see the "
@@ -201,16 +173,3 @@ def foreign_user(starter: str) -> str:
         "that "
         "user, or open the Stripe App page and press Install yourself."
     )
-
-
-def _seal(values: dict[str, Any]) -> str:
-    from airflow_provider_stripe_app.oauth.cipher import seal
-
-    return seal(json.dumps(values))
-
-
-def _unseal(text: str) -> dict[str, Any]:
-    from airflow_provider_stripe_app.oauth.cipher import unseal
-
-    values: dict[str, Any] = json.loads(unseal(text))
-    return values

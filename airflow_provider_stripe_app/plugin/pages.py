@@ -12,9 +12,12 @@ from airflow_provider_stripe_app.oauth.credentials import (
     InstallationSettings,
     Settings,
 )
+from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from airflow_provider_stripe_app.oauth.store import InstallationStatus
 
 Kind = Literal["ok", "warn", "bad", ""]
 
@@ -110,15 +113,77 @@ def mode_words(livemode: bool | None) -> str:
     return "" if livemode is None else ("live" if livemode else "test")
 
 
+def installation_view(one: InstallationStatus, *, now: float, can_change: bool) -> InstallationView:
+    """Return how an installation is shown.
+
+    :param one: what the store says.
+    :param now: unix seconds.
+    :param can_change: whether the user may change its connection.
+    """
+    status, kind, health = health_of(one, now)
+    return InstallationView(
+        conn_id=one.conn_id,
+        app_conn_id=one.app_conn_id,
+        account_id=one.account_id,
+        livemode=one.livemode,
+        status=status,
+        kind=kind,
+        health=health,
+        token=token_words(one.access_expires_at, now),
+        refreshed=relative(one.last_refreshed_at, now),
+        permissions=permission_words(one.permissions_granted),
+        can_change=can_change,
+    )
+
+
+def health_of(one: InstallationStatus, now: float) -> tuple[str, Kind, str]:
+    """Return an installation's state in one or two words, how it looks, and one sentence.
+
+    :param one: what the store says.
+    :param now: unix seconds.
+    """
+    if one.status != ACTIVE:
+        said = f" ({one.last_error})" if one.last_error else ""
+        return (
+            "reauthorize",
+            "bad",
+            f"Stripe no longer accepts this installation's tokens{said}. Press Reauthorize: DAGs "
+            "that use it fail until then.",
+        )
+    left = one.refresh_expires_at - now
+    if left <= 0:
+        return ("expired", "bad", "Not renewed for a year, so Stripe has ended it: Reauthorize.")
+    if one.last_error:
+        when = relative(one.last_error_at, now)
+        return (
+            "trouble",
+            "warn",
+            f"The last renewal failed {when}: {one.last_error}. It is tried again by itself.",
+        )
+    if left < EXPIRY_WARNING:
+        return ("expires soon", "warn", f"Stripe ends it {relative(one.refresh_expires_at, now)}.")
+    return ("healthy", "ok", "Works. Tokens are renewed by themselves.")
+
+
+def redirect_warning(uri: str) -> str:
+    """Return what is wrong with a redirect URI for live mode, or nothing."""
+    if uri.startswith("https://"):
+        return ""
+    return (
+        "This is plain http. Stripe accepts it for trying out at most; for live mode set [api] "
+        "base_url "
+        "to Airflow's public https address."
+    )
+
+
 def connection_view(
     conn_id: str, settings: Settings | Exception, *, can_change: bool
-) -> ConnectionView | None:
+) -> ConnectionView:
     """Return how a connection without an installation is shown.
 
     :param conn_id: the connection.
     :param settings: what was read out of it, or why it cannot be used.
     :param can_change: whether the user may install into it.
-    :return: None for the connection of an installation that is listed elsewhere.
     """
     if isinstance(settings, Exception):
         return ConnectionView(conn_id, "needs attention", "bad", str(settings))

@@ -1,0 +1,337 @@
+"""Installing an app: from "Install" to a stored grant. Used by the page and by the CLI alike.
+
+The ``state`` that goes to Stripe is opaque, used once, lives 10 minutes and is bound to the user
+and the connection. An answer without a state of ours is never accepted: an install that was
+started in Stripe's marketplace may look like that, and so does an attack that puts somebody else's
+account into this Airflow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.oauth import install_target
+from airflow_provider_stripe_app.oauth.install_states import (
+    InstallStateError,
+    InstallStates,
+    Pending,
+    foreign_user,
+)
+from airflow_provider_stripe_app.oauth.token_endpoint import (
+    Granted,
+    Outcome,
+    Refused,
+    Trouble,
+    WrongKey,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_stripe_app.oauth.credentials import AppSettings
+
+EXCHANGE_ATTEMPTS = 3
+CALLBACK_PATH = "/stripe-app/callback"
+
+Check = Callable[[str, str], None]
+"""Raises unless the user may install the app of the first connection into the second."""
+
+
+class InstallError(StripeAppError):
+    """An installation did not come about. The message is for the page and never holds a secret."""
+
+
+class DifferentAccount(InstallError):
+    """Another account is installed where this grant would go; a person has to confirm.
+
+    :param handle: what :meth:`Installer.confirm` wants.
+    :param old_account: ``acct_…`` that is installed.
+    :param new_account: ``acct_…`` that consented.
+    :param conn_id: the installation's connection.
+    """
+
+    def __init__(self, handle: str, old_account: str, new_account: str, conn_id: str) -> None:
+        self.handle = handle
+        self.old_account = old_account
+        self.new_account = new_account
+        self.conn_id = conn_id
+        super().__init__(
+            f"Connection {conn_id} is installed in {old_account}, but {new_account} consented "
+            "now. DAGs "
+            f"that use {conn_id} would read {new_account} from their next run on."
+        )
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A stored installation."""
+
+    conn_id: str
+    account_id: str
+    livemode: bool
+
+
+class GrantStore(Protocol):
+    """The part of ``TokenStore`` that installing needs."""
+
+    def save_grant(
+        self,
+        conn_id: str,
+        granted: Granted,
+        *,
+        app_conn_id: str,
+        team_name: str | None = None,
+        installed_by: str | None = None,
+        allow_account_change: bool = False,
+    ) -> Any:
+        """Store a new grant and write the disposable copy."""
+        ...
+
+
+def callback_uri(base_url: str) -> str:
+    """Return the redirect URI: what Stripe compares letter by letter.
+
+    :param base_url: ``[api] base_url``; behind a proxy only it knows the public address.
+    """
+    return f"{base_url.rstrip('/')}{CALLBACK_PATH}"
+
+
+class Installer:
+    """The steps of an installation.
+
+    :param store: where grants go.
+    :param redirect_uri: see :func:`callback_uri`.
+    :param states: the one-time values.
+    :param app_settings: reads an app's connection.
+    :param exchange: exchanges a code with the key of an app's connection.
+    :param pause: waits between attempts, seconds.
+    """
+
+    def __init__(
+        self,
+        store: GrantStore,
+        redirect_uri: str,
+        *,
+        states: InstallStates | None = None,
+        app_settings: Callable[[str], AppSettings] | None = None,
+        exchange: Callable[[str, str], Outcome] | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._redirect_uri = redirect_uri
+        self._states = states or InstallStates()
+        self._app_settings = app_settings or _read_app
+        self._exchange = exchange or _exchange
+        self._pause = pause
+
+    def begin(self, app_conn_id: str, conn_id: str, user_id: str) -> str:
+        """Return the address of Stripe's consent page for a new installation.
+
+        :param app_conn_id: the app's connection.
+        :param conn_id: the connection that the installation is to be kept in.
+        :param user_id: who starts it; only they can finish it.
+        :raises ConfigurationError: if a connection is not usable for this.
+        """
+        settings = self._app_settings(app_conn_id)
+        install_target.check_target(app_conn_id, conn_id)
+        pending = Pending(app_conn_id, user_id, data={"installation_conn_id": conn_id})
+        state = self._states.issue("state", pending)
+        return settings.link.with_parameters(self._redirect_uri, state)
+
+    def park(self, state: str, values: dict[str, str]) -> str:
+        """Keep a callback whose user has not logged in yet, and return the handle to it.
+
+        :param state: the state that came with it.
+        :param values: the callback's parameters; stored encrypted.
+        :raises InstallStateError: if the state is not one of ours, or was started on the command
+            line.
+        """
+        pending = self._states.peek(state, "state")
+        if pending.user_id.startswith("cli:"):
+            raise InstallStateError(foreign_user(pending.user_id))
+        return self._states.issue(
+            "parked", Pending(pending.conn_id, pending.user_id, secret=dict(values))
+        )
+
+    def unpark(self, handle: str, user_id: str) -> dict[str, str]:
+        """Return what :meth:`park` kept, once, to the user who started the installation."""
+        return {
+            str(k): str(v) for k, v in self._states.use(handle, "parked", user_id).secret.items()
+        }
+
+    def decline(self, state: str, user_id: str, error: str) -> None:
+        """Note that the account owner did not consent.
+
+        :raises InstallError: always, with the sentence for the page.
+        :raises InstallStateError: if the state is not this user's.
+        """
+        pending = self._states.use(state, "state", user_id)
+        if error == "access_denied":
+            raise InstallError(
+                f"The app of connection {pending.conn_id} was not installed: consent was denied in "
+                "Stripe. Nothing was changed; press Install to try again."
+            )
+        raise InstallError(
+            f"The app of connection {pending.conn_id} was not installed: Stripe answered "
+            f"{_word(error)}. Look at the install link and the redirect URI, and press Install "
+            "again."
+        )
+
+    def complete(self, state: str, code: str, user_id: str, check: Check) -> Installed:
+        """Finish an installation with what Stripe sent to the callback.
+
+        :param state: the state that came with the code.
+        :param code: ``ac_…``.
+        :param user_id: who is logged in now.
+        :param check: asks the auth manager about the connections of the *stored* state.
+        :raises InstallStateError: if the state is unknown, used, expired or somebody else's.
+        :raises DifferentAccount: if a person has to confirm first.
+        :raises InstallError: if Stripe does not give a grant or gives a wrong one.
+        """
+        pending = self._states.peek(state, "state")
+        conn_id = str(pending.data["installation_conn_id"])
+        check(pending.conn_id, conn_id)
+        self._states.use(state, "state", user_id)
+        return self.accept(pending.conn_id, conn_id, code, user_id)
+
+    def accept(
+        self, app_conn_id: str, conn_id: str, code: str, user_id: str, *, replace: bool = False
+    ) -> Installed:
+        """Exchange a code and store the grant. The caller answers for where the code came from.
+
+        :param app_conn_id: the app's connection.
+        :param conn_id: the installation's connection.
+        :param code: ``ac_…``.
+        :param user_id: who installs.
+        :param replace: whether another account may be replaced without asking.
+        """
+        settings = self._app_settings(app_conn_id)
+        granted = self._granted(app_conn_id, code)
+        check_mode(granted, settings.livemode, app_conn_id)
+        old = _installed_account(conn_id)
+        if old is not None and old != granted.account_id and not replace:
+            pending = Pending(
+                app_conn_id,
+                user_id,
+                data={"installation_conn_id": conn_id},
+                secret=asdict(granted),
+            )
+            handle = self._states.issue("confirm", pending)
+            raise DifferentAccount(handle, old, str(granted.account_id), conn_id)
+        return self._save(app_conn_id, conn_id, granted, user_id, replace=replace)
+
+    def confirm(self, handle: str, user_id: str, check: Check) -> Installed:
+        """Store a grant that waited for a confirmation.
+
+        :param handle: from :class:`DifferentAccount`.
+        :param user_id: who confirms; must be who installed.
+        :param check: as in :meth:`complete`.
+        """
+        pending = self._states.peek(handle, "confirm")
+        conn_id = str(pending.data["installation_conn_id"])
+        check(pending.conn_id, conn_id)
+        pending = self._states.use(handle, "confirm", user_id)
+        granted = Granted(**pending.secret)
+        return self._save(pending.conn_id, conn_id, granted, user_id, replace=True)
+
+    def _granted(self, app_conn_id: str, code: str) -> Granted:
+        outcome = self._exchange(app_conn_id, code)
+        for attempt in range(1, EXCHANGE_ATTEMPTS):
+            # The code lives five minutes: trouble on the way is worth another try.
+            if not isinstance(outcome, Trouble):
+                break
+            self._pause(min(outcome.retry_after or attempt, 5.0))
+            outcome = self._exchange(app_conn_id, code)
+        if isinstance(outcome, Granted):
+            return outcome
+        raise InstallError(explain(outcome, app_conn_id))
+
+    def _save(
+        self, app_conn_id: str, conn_id: str, granted: Granted, user_id: str, *, replace: bool
+    ) -> Installed:
+        install_target.ensure_target(app_conn_id, conn_id)
+        row = install_target.find_row(conn_id)
+        self._store.save_grant(
+            conn_id,
+            granted,
+            app_conn_id=app_conn_id,
+            team_name=row.team_name if row is not None else None,
+            installed_by=user_id,
+            allow_account_change=replace,
+        )
+        return Installed(conn_id, str(granted.account_id), bool(granted.livemode))
+
+
+def check_mode(granted: Granted, key_livemode: bool | None, app_conn_id: str) -> None:
+    """Raise if the grant is incomplete or of another mode than the app's key.
+
+    :raises InstallError: saying which is which.
+    """
+    if granted.account_id is None or granted.livemode is None:
+        raise InstallError(
+            "Stripe's answer does not say which account installed the app, so it was not "
+            "accepted. Press "
+            "Install again; if it stays so, report it with the API server's log."
+        )
+    if key_livemode is not None and granted.livemode != key_livemode:
+        names = {True: "live", False: "test"}
+        raise InstallError(
+            f"The app was installed in {names[granted.livemode]} mode, but the key of connection "
+            f"{app_conn_id} is a {names[key_livemode]} key: use the install link and the key of "
+            "one mode."
+        )
+
+
+def explain(outcome: Refused | WrongKey | Trouble, app_conn_id: str) -> str:
+    """Return the sentence for an exchange that gave no grant."""
+    if isinstance(outcome, WrongKey):
+        return (
+            f"{outcome.message}. The secret key of connection {app_conn_id} must be the app "
+            "developer's "
+            "key of the same mode (live, test, or the app's managed sandbox) as the install link."
+        )
+    if isinstance(outcome, Refused):
+        return (
+            f"Stripe did not accept the code ({outcome.message}). A code works once and for 5 "
+            "minutes, "
+            "with the secret key of the same mode: press Install again."
+        )
+    return (
+        f"Stripe could not be reached to finish the installation ({outcome.message}). Nothing was "
+        "changed: press Install again in a moment."
+    )
+
+
+def _word(error: str) -> str:
+    """Return an OAuth error code fit for a sentence; anything else is not repeated."""
+    fine = 0 < len(error) <= 60 and error.replace("_", "").isalnum() and error.isascii()
+    return repr(error) if fine else "with an error"
+
+
+def _read_app(app_conn_id: str) -> AppSettings:
+    from airflow_provider_stripe_app.oauth.connections import app_settings
+
+    return app_settings(app_conn_id, team_name=_team(app_conn_id))
+
+
+def _exchange(app_conn_id: str, code: str) -> Outcome:
+    from airflow_provider_stripe_app.oauth.connections import token_endpoint
+
+    return token_endpoint(app_conn_id, _team(app_conn_id)).exchange(code)
+
+
+def _team(app_conn_id: str) -> str | None:
+    row = install_target.find_row(app_conn_id)
+    return row.team_name if row is not None else None
+
+
+def _installed_account(conn_id: str) -> str | None:
+    from sqlalchemy import select
+
+    from airflow_provider_stripe_app.oauth.database import transaction
+    from airflow_provider_stripe_app.oauth.models import Installation
+
+    query = select(Installation.account_id).where(Installation.conn_id == conn_id)
+    return transaction(lambda session: session.scalar(query))

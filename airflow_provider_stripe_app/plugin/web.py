@@ -1,0 +1,178 @@
+"""What all routes share: where this Airflow is, how answers are made, how errors become pages."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.plugin import pages, security
+from airflow_provider_stripe_app.plugin.airflow_plugin import URL_PREFIX
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    Handler = Callable[[Request], Awaitable[Response]]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BASE_URL = "http://localhost:8080"
+
+
+class Forbidden(StripeAppError):
+    """The user may not do this."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where this Airflow is.
+
+    :param base_url: ``[api] base_url`` without a trailing slash.
+    """
+
+    base_url: str
+
+    @property
+    def base_path(self) -> str:
+        """Return the path of the base URL without a trailing slash; empty for none."""
+        return urlsplit(self.base_url).path.rstrip("/")
+
+    @property
+    def page(self) -> str:
+        """Return the path of the page."""
+        return f"{self.base_path}{URL_PREFIX}/"
+
+    @property
+    def airflow(self) -> str:
+        """Return the path of Airflow's start page."""
+        return f"{self.base_path}/"
+
+    @property
+    def connections(self) -> str:
+        """Return the path of Airflow's list of connections."""
+        return f"{self.base_path}/connections"
+
+    @property
+    def redirect_uri(self) -> str:
+        """Return the address that Stripe sends browsers back to."""
+        from airflow_provider_stripe_app.oauth.install import callback_uri
+
+        return callback_uri(self.base_url)
+
+
+def site() -> Site:
+    """Return where this Airflow is, by its configuration: behind a proxy only that knows."""
+    from airflow.configuration import conf
+
+    base_url = conf.get("api", "base_url", fallback="") or DEFAULT_BASE_URL
+    return Site(base_url.rstrip("/"))
+
+
+def html(template: str, *, status: int = 200, **values: Any) -> Response:
+    """Return a rendered page."""
+    from starlette.responses import HTMLResponse
+
+    here = site()
+    text = pages.render(template, airflow_url=here.airflow, page_url=here.page, **values)
+    return HTMLResponse(text, status_code=status)
+
+
+def message(title: str, text: str, *, kind: str = "bad", status: int = 400) -> Response:
+    """Return a page with one sentence and the way back."""
+    return html("message.html", status=status, title=title, text=text, kind=kind)
+
+
+def see_other(path: str, **query: str) -> Response:
+    """Return a 303 to a path of this site."""
+    from starlette.responses import RedirectResponse
+
+    address = f"{path}?{urlencode(query)}" if query else path
+    return RedirectResponse(address, status_code=303)
+
+
+def to_login(next_path: str) -> Response:
+    """Send a browser to Airflow's login, which leads back to ``next_path``."""
+    return see_other(security.login_url(site().base_path, next_path))
+
+
+def endpoint(handler: Handler) -> Handler:
+    """Make a route out of ``handler``: what it raises becomes a page with one sentence."""
+
+    @functools.wraps(handler)
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except security.CsrfError as error:
+            return message("Not carried out", str(error), status=403)
+        except Forbidden as error:
+            return message("Not allowed", str(error), status=403)
+        except StripeAppError as error:
+            return message("That did not work", str(error), status=400)
+        except Exception:
+            log.exception("Route %s of the Stripe App plugin failed", handler.__name__)
+            return message(
+                "Something broke",
+                "Airflow could not do this because of an error in the Stripe App provider; the API "
+                "server's log has the details.",
+                status=500,
+            )
+
+    return guarded
+
+
+async def form_of(request: Request, user: Any) -> Mapping[str, str]:
+    """Return the fields of a form that the user's own page sent.
+
+    :raises CsrfError: if it did not.
+    """
+    return await security.checked_form(request, user, site().base_url)
+
+
+def needs_user(handler: Callable[[Request, Any], Awaitable[Response]]) -> Handler:
+    """Make a POST route that somebody has to be logged in for."""
+
+    @functools.wraps(handler)
+    async def with_user(request: Request) -> Response:
+        user = await security.current_user(request)
+        if user is None:
+            return message(
+                "Log in first",
+                "You are not logged in to Airflow, or your session has ended: open the page again.",
+                status=401,
+            )
+        return await handler(request, user)
+
+    return endpoint(with_user)
+
+
+def with_csrf(request: Request, user: Any, make: Callable[[str], Response]) -> Response:
+    """Return a page with forms: ``make`` gets the form token, the answer gets the cookie half.
+
+    :param request: the request for the page; a cookie of an open page is kept, so that two tabs
+        work.
+    :param user: Airflow's user.
+    :param make: renders the page.
+    """
+    from airflow.configuration import conf
+
+    nonce = request.cookies.get(security.CSRF_COOKIE) or security.new_csrf_nonce()
+    secret = conf.get_mandatory_value("api", "secret_key")
+    token = security.csrf_token(secret, security.user_key(user), nonce, time.time())
+    response = make(token)
+    here = site()
+    response.set_cookie(
+        security.CSRF_COOKIE,
+        nonce,
+        max_age=security.CSRF_LIFETIME,
+        path=here.page,
+        httponly=True,
+        secure=here.base_url.startswith("https://") or request.url.scheme == "https",
+        samesite="strict",
+    )
+    return response
