@@ -24,6 +24,10 @@ __all__ = [
 SCHEMA_VERSION = 1
 """Goes up with every change of the generated columns; rows carry it (EQUALITY §8)."""
 
+_EMBEDDED_IN_ITEM = ("plan", "price", "tax_rates")
+"""Whole objects in a subscription item. [infer] When one is edited (a price's metadata), its own
+event (``price.updated``) is the only one: the subscription is not said to have changed."""
+
 STREAMS: Mapping[str, Stream] = {
     stream.name: stream
     for stream in (
@@ -58,6 +62,9 @@ STREAMS: Mapping[str, Stream] = {
                     ("customer_tax_exempt",),
                     ("customer_tax_ids",),
                     ("webhooks_delivered_at",),
+                    # Whole tax rates: an edit of one is an event of the rate, not of the invoice.
+                    ("default_tax_rates",),
+                    ("shipping_cost", "taxes", "[]", "rate"),
                 }
             ),
         ),
@@ -79,6 +86,10 @@ STREAMS: Mapping[str, Stream] = {
             retrieve_path="/v1/subscriptions/{id}",
             params={"status": "all"},  # without it the list hides canceled ones
             columns=COLUMNS["subscriptions"],
+            silent=frozenset(
+                {("default_tax_rates",)}
+                | {("items", "data", "[]", field) for field in _EMBEDDED_IN_ITEM}
+            ),
         ),
         Stream(
             name="subscription_items",
@@ -86,6 +97,7 @@ STREAMS: Mapping[str, Stream] = {
             permission="subscription_read",
             path="/v1/subscription_items?subscription={parent}",
             columns=COLUMNS["subscription_items"],
+            silent=frozenset({(field,) for field in _EMBEDDED_IN_ITEM}),
             parent="subscriptions",
             inlined="items",
             parent_column="subscription",

@@ -60,6 +60,8 @@ class Stream:
     :param parent_column: column of the child that holds the parent's id.
     :param volatile: field paths that differ at every read; left out of comparisons.
     :param silent: field paths that Stripe changes without an event; compared, but reported apart.
+
+    In a path, ``[]`` stands for each element of a list.
     """
 
     name: str

@@ -147,10 +147,16 @@ def content_hash(stream: Stream, raw: str) -> str:
 
 
 def _drop(data: Any, path: tuple[str, ...]) -> None:
-    *outer, last = path
-    holder = _at(data, tuple(outer))
-    if isinstance(holder, dict):
-        holder.pop(last, None)
+    """Take a path out of decoded JSON; ``[]`` in it stands for each element of a list."""
+    key, rest = path[0], path[1:]
+    if key == "[]":
+        for element in data if isinstance(data, list) else ():
+            _drop(element, rest)
+    elif isinstance(data, dict) and key in data:
+        if rest:
+            _drop(data[key], rest)
+        else:
+            del data[key]
 
 
 def _load(text: str, parse_float: Callable[[str], Any]) -> Any:

@@ -328,6 +328,12 @@ def test_an_older_customer_has_no_newer_fields() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["customer", "invoice", "subscription"])
+def test_what_is_left_of_a_deleted_object_is_the_same_in_all_versions(name: str) -> None:
+    left = {"id": "x_1", "object": name, "deleted": True}
+    assert render_as_version(left, "2020-08-27") == left
+
+
 @pytest.mark.parametrize("version", ["2025-03-31.basil", "2026-10-28.endive"])
 def test_from_basil_on_nothing_moves(version: str) -> None:
     made = invoice(random.Random(5), subscription="sub_9")

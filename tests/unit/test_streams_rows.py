@@ -220,3 +220,10 @@ def test_a_nested_volatile_path_is_left_out() -> None:
     stream = Stream("t", "t", "t", "/t", volatile=frozenset({("a", "url"), ("b", "url")}))
     one, other = '{"a": {"url": 1, "k": 2}, "b": null}', '{"a": {"k": 2}, "b": null}'
     assert content_hash(stream, one) == content_hash(stream, other)
+
+
+def test_a_volatile_path_through_a_list_is_left_out_of_each_element() -> None:
+    stream = Stream("t", "t", "t", "/t", volatile=frozenset({("a", "[]", "url")}))
+    one, other = '{"a": [{"url": 1, "k": 2}, {"url": 3}, 4]}', '{"a": [{"k": 2}, {}, 4]}'
+    assert content_hash(stream, one) == content_hash(stream, other)
+    assert content_hash(stream, '{"a": {"url": 1}}') != content_hash(stream, '{"a": {}}')

@@ -35,10 +35,11 @@ _NEWER: Mapping[str, tuple[str, ...]] = {
 def render_as_version(obj: dict[str, Any], api_version: str) -> dict[str, Any]:
     """Return an object as an API version renders it.
 
-    :param obj: an object of the pinned version; it is not changed, but parts may be shared.
+    :param obj: an object of the pinned version; it is not changed, but parts may be shared. What
+        is left of a deleted one is the same in all versions.
     :param api_version: for example ``2024-06-20``; from ``2025-03-31.basil`` on, nothing changes.
     """
-    if api_version[:10] >= BASIL:
+    if api_version[:10] >= BASIL or obj.get("deleted"):
         return dict(obj)
     renderer = _RENDERERS.get(obj.get("object", ""))
     return renderer(obj) if renderer else _without_newer(obj)
