@@ -9,17 +9,20 @@ import dataclasses
 import difflib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_stripe_app.api.version import API_VERSION
+from airflow_provider_stripe_app.testing.oauth_model import OAuthSwitches
 
 Range = tuple[float, float]
 """Lowest and highest value; each use draws one between them from the seeded generator."""
 
 
 @dataclass
-class Switches:
-    """What may differ between one simulated Stripe and another. Change it at any time with :meth:`set`.
+class Switches(OAuthSwitches):
+    """What may differ between one simulated Stripe and another; changed at any time by :meth:`set`.
+
+    The switches of OAuth come from :class:`.OAuthSwitches`.
 
     Speed and limits (real time, not the simulation's):
 
@@ -34,11 +37,11 @@ class Switches:
     Lists and objects (EQUALITY §10):
 
     :param stale_lists: list pages are served from the state as it was this many seconds ago.
-    :param created_early: ``created`` of a new object is stamped this many seconds before it is visible.
+    :param created_early: ``created`` of a new object lies this many seconds before its appearance.
     :param reuse_ids: probability that a new object takes the id of a deleted one of its type.
     :param volatile_urls: ``hosted_invoice_url`` and ``invoice_pdf`` differ at every read.
     :param test_clocks_hidden: objects on a test clock are left out of lists (they stay in events).
-    :param delete_cursor_every: after every n-th list page its last object is deleted; 0 means never.
+    :param delete_cursor_every: after every n-th list page its last object is deleted; 0: never.
     :param silent_changes: probability that a change emits no event.
 
     Events:
@@ -49,25 +52,14 @@ class Switches:
     :param event_api_version: version in which event payloads are rendered (the account's default
         version on Stripe); payloads before 2025-03-31 have the older shape.
 
-    Strictness:
+    Form and strictness:
+
+    :param pretty_json: indent answers as Stripe does; off by default because it costs speed.
 
     :param default_api_version: version of answers to requests without ``Stripe-Version``.
     :param require_version: refuse requests without ``Stripe-Version`` (Stripe does not).
     :param expand_refused: ``expand[]`` with an app's token is answered with 403.
     :param account_needs_permission: ``GET /v1/account`` needs ``connected_account_read``.
-
-    OAuth (read by :mod:`.oauth`):
-
-    :param code_seconds: how long an authorization code can be exchanged.
-    :param access_token_seconds: how long an access token lives.
-    :param refresh_token_seconds: how long a refresh token lives.
-    :param revoke_after_refresh: seconds after a refresh until the previous access token is refused;
-        ``None`` lets it live until it expires.
-    :param token_idempotency: whether the token endpoint honours ``Idempotency-Key``.
-    :param expires_in: whether token answers carry ``expires_in``.
-    :param account_field: what the refresh answer calls the account.
-    :param check_redirect_uri: whether ``redirect_uri`` must be one the app registered.
-    :param install_api: what ``/v1/apps/installs`` does.
     """
 
     rate_limits: bool = True
@@ -91,20 +83,11 @@ class Switches:
     event_shuffle: bool = True
     event_api_version: str = API_VERSION
 
+    pretty_json: bool = False
     default_api_version: str = API_VERSION
     require_version: bool = False
     expand_refused: bool = False
     account_needs_permission: bool = True
-
-    code_seconds: float = 300.0
-    access_token_seconds: float = 3600.0
-    refresh_token_seconds: float = 365 * 86400.0
-    revoke_after_refresh: float | None = 5.0
-    token_idempotency: bool = True
-    expires_in: bool = False
-    account_field: Literal["stripe_user_id", "account_id"] = "stripe_user_id"
-    check_redirect_uri: bool = True
-    install_api: Literal["works", "refused", "unknown"] = "works"
 
     def set(self, **values: Any) -> None:
         """Change switches, all of them or none.
@@ -166,13 +149,9 @@ def _as_range(name: str, value: Any) -> Range:
 
 
 def _as_scalar(name: str, kind: str, value: Any) -> Any:
-    types: dict[str, type | tuple[type, ...]] = {
-        "bool": bool,
-        "int": int,
-        "float": (int, float),
-        "str": str,
-    }
-    wanted = types[kind]
-    if not isinstance(value, wanted) or (kind != "bool" and isinstance(value, bool)):
+    if kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    types = {"bool": bool, "int": int, "str": str}
+    if type(value) is not types.get(kind):
         raise ValueError(f"Switch {name} takes a {kind}, not {value!r}")
-    return float(value) if kind == "float" else value
+    return value

@@ -1,0 +1,252 @@
+"""From a request to an answer: key, version, permission, limits, idempotency, then the endpoint.
+
+The two halves :meth:`Api.admit` and :meth:`Api.perform` are apart so that a stall or a delay can
+happen between the arrival of a request and its effect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+from urllib.parse import unquote
+
+from airflow_provider_stripe_app.api.version import API_VERSION
+from airflow_provider_stripe_app.testing import forms, routes
+from airflow_provider_stripe_app.testing.api_keys import mask
+from airflow_provider_stripe_app.testing.endpoints import Call
+from airflow_provider_stripe_app.testing.errors import (
+    ApiError,
+    invalid,
+    permission_missing,
+    rate_limited,
+)
+from airflow_provider_stripe_app.testing.events import Cause
+from airflow_provider_stripe_app.testing.idempotency import IdempotencyKeys
+from airflow_provider_stripe_app.testing.ledger import Ledger
+from airflow_provider_stripe_app.testing.lists import expand_error
+from airflow_provider_stripe_app.testing.messages import Request, Response
+from airflow_provider_stripe_app.testing.oauth import AuthError, Grant, OAuthServer
+from airflow_provider_stripe_app.testing.rates import RateLimits
+from airflow_provider_stripe_app.testing.wire import encode, pretty
+
+_VERSION = re.compile(r"^(\d{4}-\d{2}-\d{2})(\.[a-z]+)?$")
+_ACCOUNT_ROUTES = ("GET /v1/account", "GET /v1/accounts/{id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that was let in.
+
+    :param key: idempotency key to store the answer under.
+    """
+
+    request: Request
+    request_id: str
+    grant: Grant
+    route: routes.Route
+    call: Call
+    key: tuple[str, bool, str] | None
+
+
+class Api:
+    """The ``/v1`` endpoints.
+
+    :param rng: source of request ids.
+    """
+
+    def __init__(self, ledger: Ledger, oauth: OAuthServer, rng: Random) -> None:
+        self.ledger = ledger
+        self.oauth = oauth
+        self.rates = RateLimits(ledger.switches)
+        self.keys = IdempotencyKeys()
+        self.counts: Counter[str] = Counter()
+        self.in_flight: Counter[tuple[str, bool]] = Counter()
+        self._rng = rng
+
+    def request_id(self) -> str:
+        """Return a new ``Request-Id``."""
+        return f"req_{self._rng.getrandbits(72):018x}"
+
+    def admit(self, request: Request, request_id: str) -> Admission | Response:
+        """Let a request in, or answer it with what is wrong.
+
+        Takes a token of the rate limits and opens the idempotency key.
+        """
+        grant = self.oauth.authenticate(request.bearer)
+        if isinstance(grant, AuthError):
+            self.counts[f"refused:{grant.status}"] += 1
+            return self._finish(
+                Response(grant.status, encode(grant.body)), request, request_id, None
+            )
+        try:
+            return self._admit(request, request_id, grant)
+        except ApiError as error:
+            return self._error(error, request, request_id)
+
+    def perform(self, admission: Admission) -> Response:
+        """Carry out an admitted request and store its answer under its idempotency key."""
+        request, request_id = admission.request, admission.request_id
+        with self.ledger.lock:
+            try:
+                body = admission.route.handler(admission.call)
+                answer = self._finish(Response(200, body), request, request_id, admission.call)
+            except ApiError as error:
+                answer = self._error(error, request, request_id)
+        self.counts[admission.route.operation] += 1
+        self.override(admission, answer)
+        return answer
+
+    def override(self, admission: Admission, answer: Response) -> None:
+        """Store an answer under the idempotency key of a request that was carried out."""
+        if admission.key is not None:
+            self.keys.finish(admission.key, answer.status, answer.headers, answer.body)
+
+    def abandon(self, admission: Admission) -> None:
+        """Forget a request that was let in but will not be carried out."""
+        if admission.key is not None:
+            self.keys.abandon(admission.key)
+
+    def fault(self, response: Response, request: Request, request_id: str) -> Response:
+        """Give an injected answer the usual headers."""
+        return self._finish(response, request, request_id, None)
+
+    def account_of(self, request: Request) -> str | None:
+        """Return the account that a request's key belongs to."""
+        grant = self.oauth.authenticate(request.bearer)
+        return None if isinstance(grant, AuthError) else grant.account_id
+
+    def _admit(self, request: Request, request_id: str, grant: Grant) -> Admission | Response:
+        version = self._version(request)
+        found = routes.find(request.method, unquote(request.path.removeprefix("/v1/")))
+        if found is None:
+            raise ApiError(
+                404,
+                f"Unrecognized request URL ({request.method}: {request.path}). Please see "
+                "https://stripe.com/docs or we can help at https://support.stripe.com/.",
+            )
+        route, ids = found
+        self._check_account(request, grant, ids if "accounts/" in route.operation else ())
+        reason = self.rates.refuse(grant.account_id, grant.livemode, route.operation)
+        limit = self.ledger.switches.concurrency_limit
+        if reason is None and limit and self.in_flight[_account(grant)] >= limit:
+            reason = "global-concurrency"
+        if reason is not None:
+            self.counts[f"429:{reason}"] += 1
+            raise rate_limited(reason)
+        self._check_permission(request, grant, route)
+        params = forms.parse(self._params(request))
+        refused = expand_error(
+            grant.kind == "access_token", self.ledger.switches.expand_refused, params
+        )
+        if refused is not None:
+            raise refused
+        key = self._open_key(request, request_id, grant)
+        if isinstance(key, Response):
+            return key
+        cause = Cause(request_id, key[2] if key else None)
+        space = self.ledger.space(grant.account_id, grant.livemode)
+        call = Call(self.ledger, space, grant, request.path, ids, params, version, cause)
+        return Admission(request, request_id, grant, route, call, key)
+
+    def _version(self, request: Request) -> str:
+        switches = self.ledger.switches
+        version = request.headers.get("stripe-version")
+        if version is None:
+            if switches.require_version:
+                raise invalid("Missing Stripe-Version header.")
+            return switches.default_api_version
+        match = _VERSION.match(version)
+        if match is None or match.group(1) > API_VERSION[:10]:
+            raise invalid(f"Invalid Stripe API version: {version}")
+        return version
+
+    def _check_account(self, request: Request, grant: Grant, ids: tuple[str, ...]) -> None:
+        named = request.headers.get("stripe-account")
+        for account_id in [*([named] if named else []), *ids]:
+            if account_id != grant.account_id:
+                raise ApiError(
+                    403,
+                    f"The provided key '{mask(request.bearer or '')}' does not have access to "
+                    f"account '{account_id}' (or that account does not exist). Application access "
+                    "may have been revoked.",
+                    code="account_invalid",
+                )
+
+    def _check_permission(self, request: Request, grant: Grant, route: routes.Route) -> None:
+        permission = route.permission
+        free = not self.ledger.switches.account_needs_permission
+        if permission is None or (free and route.operation in _ACCOUNT_ROUTES):
+            return
+        if not grant.allows(permission):
+            self.counts[f"403:{permission}"] += 1
+            raise permission_missing(
+                permission,
+                grant.account_id,
+                mask(request.bearer or ""),
+                app=grant.kind == "access_token",
+            )
+
+    def _params(self, request: Request) -> str:
+        if request.method != "POST":
+            return request.query
+        kind = request.headers.get("content-type", "application/x-www-form-urlencoded")
+        if request.body and not kind.startswith("application/x-www-form-urlencoded"):
+            raise invalid(
+                f"Invalid request (check that your POST content type is "
+                f"application/x-www-form-urlencoded, not {kind})."
+            )
+        return request.body.decode("utf-8", "replace")
+
+    def _open_key(
+        self, request: Request, request_id: str, grant: Grant
+    ) -> tuple[str, bool, str] | Response | None:
+        text = request.headers.get("idempotency-key")
+        if not text or request.method == "GET":
+            return None
+        if len(text) > 255:
+            raise invalid("Idempotency keys must be at most 255 characters long.")
+        key = (grant.account_id, grant.livemode, text)
+        print_ = hashlib.sha256(
+            b"\0".join((request.method.encode(), request.target.encode(), request.body))
+        ).hexdigest()
+        stored = self.keys.begin(key, print_, self.ledger.clock.now())
+        if stored is None:
+            return key
+        self.counts["replayed"] += 1
+        status, headers, body = stored
+        kept = tuple(h for h in headers if h[0] not in ("Request-Id", "Idempotency-Key"))
+        replayed = Response(status, body, (*kept, ("Idempotent-Replayed", "true")))
+        return replace(
+            replayed,
+            headers=(*replayed.headers, ("Request-Id", request_id), ("Idempotency-Key", text)),
+        )
+
+    def _error(self, error: ApiError, request: Request, request_id: str) -> Response:
+        response = Response(
+            error.status, encode(error.body(request_id)), tuple(error.headers.items())
+        )
+        return self._finish(response, request, request_id, None)
+
+    def _finish(
+        self, response: Response, request: Request, request_id: str, call: Call | None
+    ) -> Response:
+        switches = self.ledger.switches
+        version = call.version if call else request.headers.get("stripe-version")
+        headers = [*response.headers, ("Request-Id", request_id)]
+        headers.append(("Stripe-Version", version or switches.default_api_version))
+        key = request.headers.get("idempotency-key")
+        if key and request.method != "GET":
+            headers.append(("Idempotency-Key", key))
+        if request.headers.get("stripe-account"):
+            headers.append(("Stripe-Account", request.headers["stripe-account"]))
+        body = response.body
+        if switches.pretty_json and response.content_type == "application/json" and body:
+            body = pretty(body)
+        return replace(response, body=body, headers=tuple(headers))
+
+
+def _account(grant: Grant) -> tuple[str, bool]:
+    return grant.account_id, grant.livemode

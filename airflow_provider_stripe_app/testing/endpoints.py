@@ -1,0 +1,243 @@
+"""What each endpoint of the API does once a request is admitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_stripe_app.testing.errors import invalid, missing, missing_param
+from airflow_provider_stripe_app.testing.lists import (
+    paginate,
+    paginate_children,
+    parse_query,
+    render_page,
+)
+from airflow_provider_stripe_app.testing.resources import Resource, names
+from airflow_provider_stripe_app.testing.store import Record
+from airflow_provider_stripe_app.testing.wire import (
+    JsonObject,
+    decode,
+    encode,
+    in_version,
+    is_old_shape,
+    with_volatile_urls,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_stripe_app.testing.events import Cause
+    from airflow_provider_stripe_app.testing.ledger import Ledger, Space
+    from airflow_provider_stripe_app.testing.oauth import Grant
+
+_STATUSES = names(
+    "active all canceled ended incomplete incomplete_expired past_due paused trialing unpaid"
+)
+_ENDED = ("canceled", "incomplete_expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An admitted request.
+
+    :param ids: the ids in the path.
+    :param params: parsed query or body; all leaves are text.
+    :param version: in which the answer is rendered.
+    """
+
+    ledger: Ledger
+    space: Space
+    grant: Grant
+    path: str
+    ids: tuple[str, ...]
+    params: Mapping[str, Any]
+    version: str
+    cause: Cause
+
+    def show(self, raw: bytes) -> bytes:
+        """Render an object for this caller."""
+        raw = in_version(raw, self.version)
+        if self.ledger.switches.volatile_urls:
+            raw = with_volatile_urls(raw, f"{self.ledger.rng.getrandbits(64):016x}")
+        return raw
+
+
+Handler = Callable[[Call], bytes]
+
+
+def list_of(resource: Resource) -> Handler:
+    """Return the handler of ``GET /v1/<resource>``."""
+    filters = {*resource.filters, *_MORE_FILTERS.get(resource.kind, ())}
+
+    def handle(call: Call) -> bytes:
+        query = parse_query(call.params, filters, created=True)
+        ledger, collection = call.ledger, call.space.collections[resource.kind]
+        records = _state(call, resource.kind)
+        if records is collection.ordered and isinstance(query.filters.get("customer"), str):
+            records = collection.where("customer", query.filters["customer"])
+        keep = _keeper(call, resource, query.filters)
+        found, more = paginate(records, query, collection.by_id.get, resource.label, keep)
+        body = render_page(_shown(call, found), more, call.path)
+        ledger.page_served(call.space, resource.kind, found)
+        return body
+
+    return handle
+
+
+def retrieve(resource: Resource) -> Handler:
+    """Return the handler of ``GET /v1/<resource>/{id}``."""
+
+    def handle(call: Call) -> bytes:
+        _only(call.params, ())
+        collection = call.space.collections[resource.kind]
+        id_ = call.ids[0]
+        if resource.deletion == "tombstone" and id_ in collection.gone:
+            return encode({"id": id_, "object": resource.kind, "deleted": True})
+        return call.show(call.space.record(resource.kind, id_).raw)
+
+    return handle
+
+
+def lines(call: Call) -> bytes:
+    """Answer ``GET /v1/invoices/{id}/lines``."""
+    query = parse_query(call.params, (), created=False)
+    record = call.space.record("invoice", call.ids[0])
+    children = _children(call, "invoice", record)
+    found, more = paginate_children(children, query, "invoice line item")
+    return render_page(found, more, call.path)
+
+
+def items(call: Call) -> bytes:
+    """Answer ``GET /v1/subscription_items?subscription=…``."""
+    query = parse_query(call.params, ("subscription",), created=False)
+    parent = query.filters.get("subscription")
+    if not isinstance(parent, str) or not parent:
+        raise missing_param("subscription")
+    record = call.space.record("subscription", parent, "subscription", 400)
+    children = _children(call, "subscription", record)
+    found, more = paginate_children(children, query, "subscription_item")
+    return render_page(found, more, call.path)
+
+
+def item(call: Call) -> bytes:
+    """Answer ``GET /v1/subscription_items/{id}``."""
+    from airflow_provider_stripe_app.testing.actions import item as find
+
+    _only(call.params, ())
+    return encode(find(call.space, call.ids[0]))
+
+
+def account(call: Call) -> bytes:
+    """Answer ``GET /v1/account`` and ``GET /v1/accounts/{id}`` of the caller's own account."""
+    _only(call.params, ())
+    return encode(call.space.account)
+
+
+def events(call: Call) -> bytes:
+    """Answer ``GET /v1/events``."""
+    found, more = call.space.events.page(call.params, call.ledger.clock.now())
+    return render_page([event.render() for event in found], more, call.path)
+
+
+def event(call: Call) -> bytes:
+    """Answer ``GET /v1/events/{id}``."""
+    _only(call.params, ())
+    found = call.space.events.get(call.ids[0], call.ledger.clock.now())
+    if found is None:
+        raise missing("event", call.ids[0])
+    return found.render()
+
+
+_MORE_FILTERS: Mapping[str, tuple[str, ...]] = {
+    "subscription": ("status", "price"),
+    "product": ("ids",),
+}
+
+
+def _only(params: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    parse_query({k: v for k, v in params.items() if k != "expand"}, allowed, created=False)
+    for name in ("limit", "starting_after", "ending_before"):
+        if name in params:
+            from airflow_provider_stripe_app.testing.errors import unknown_param
+
+            raise unknown_param(name)
+
+
+def _state(call: Call, kind: str) -> list[Record]:
+    """Return the records that a list sees now: those of a while ago when lists are stale."""
+    stale = call.ledger.switches.stale_lists
+    collection = call.space.collections[kind]
+    if stale[1] <= 0:
+        return collection.ordered
+    return collection.as_of(call.ledger.clock.now() - call.ledger.rng.uniform(*stale))
+
+
+def _shown(call: Call, records: list[Record]) -> list[bytes]:
+    if call.ledger.switches.volatile_urls or is_old_shape(call.version):
+        return [call.show(record.raw) for record in records]
+    return [record.raw for record in records]
+
+
+def _children(call: Call, kind: str, record: Record) -> list[tuple[str, bytes]]:
+    raws = call.space.collections[kind].children_of(record)
+    return [(decode(raw)["id"], raw) for raw in raws]
+
+
+def _keeper(
+    call: Call, resource: Resource, filters: Mapping[str, Any]
+) -> Callable[[Record], bool] | None:
+    """Return the test a record has to pass, ``None`` when all do."""
+    tests: list[Callable[[Record], bool]] = []
+    if call.ledger.switches.test_clocks_hidden and "test_clock" not in filters:
+        tests.append(lambda record: record.test_clock is None)
+    if resource.kind == "subscription":
+        tests.append(_by_subscription_status(filters.get("status")))
+    for name, value in filters.items():
+        if name in resource.filters:
+            tests.append(_by_field(resource.filters[name].split("."), str(value)))
+        elif name == "price":
+            tests.append(_by_price(str(value)))
+        elif name == "ids":
+            tests.append(_by_ids(frozenset(value if isinstance(value, list) else [value])))
+    if not tests:
+        return None
+    return lambda record: all(test(record) for test in tests)
+
+
+def _by_subscription_status(status: Any) -> Callable[[Record], bool]:
+    """Without ``status`` canceled subscriptions are hidden (a silent default filter)."""
+    if status is None:
+        return lambda record: record.status not in ("canceled",)
+    if status not in _STATUSES:
+        names = ", ".join(sorted(_STATUSES))
+        raise invalid(f"Invalid status: must be one of {names}", "status")
+    if status == "all":
+        return lambda _: True
+    if status == "ended":
+        return lambda record: record.status in _ENDED
+    return lambda record: record.status == status
+
+
+def _by_field(path: list[str], wanted: str) -> Callable[[Record], bool]:
+    def test(record: Record) -> bool:
+        if path == ["status"]:
+            return record.status == wanted
+        value: Any = decode(record.raw)
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, bool):
+            return wanted == ("true" if value else "false")
+        return value is not None and str(value) == wanted
+
+    return test
+
+
+def _by_ids(wanted: frozenset[str]) -> Callable[[Record], bool]:
+    return lambda record: record.id in wanted
+
+
+def _by_price(wanted: str) -> Callable[[Record], bool]:
+    def test(record: Record) -> bool:
+        found: JsonObject = decode(record.raw)
+        return any(item["price"]["id"] == wanted for item in found["items"]["data"])
+
+    return test

@@ -1,0 +1,84 @@
+"""Which path leads to which handler, under which permission, as which operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airflow_provider_stripe_app.testing import endpoints, writes
+from airflow_provider_stripe_app.testing.endpoints import Handler
+from airflow_provider_stripe_app.testing.resources import COLLECTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API.
+
+    :param operation: its name for rate limits: method and path with open ids.
+    :param permission: what a caller needs, ``None`` for nothing.
+    """
+
+    operation: str
+    permission: str | None
+    handler: Handler
+
+
+def find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
+    """Return the route of a path under ``/v1/`` and the ids in it.
+
+    :param path: without ``/v1/``; percent-decoded.
+    """
+    parts = path.strip("/").split("/")
+    for shape in _shapes(parts):
+        route = ROUTES.get((method, shape))
+        if route is not None:
+            names = shape.split("/")
+            ids = tuple(p for p, n in zip(parts, names, strict=True) if n == "{id}")
+            return route, ids
+    return None
+
+
+def _shapes(parts: list[str]) -> list[str]:
+    """Return the templates that a path may be of, the literal one first."""
+    if len(parts) == 1:
+        return [parts[0]]
+    if len(parts) == 2:
+        return [f"{parts[0]}/{{id}}"]
+    if len(parts) == 3:
+        return [f"{parts[0]}/{{id}}/{parts[2]}"]
+    return [f"{parts[0]}/{{id}}/{parts[2]}/{{id}}"] if len(parts) == 4 else []
+
+
+def _table() -> dict[tuple[str, str], Route]:
+    table: dict[tuple[str, str], Route] = {}
+
+    def add(method: str, shape: str, stem: str, handler: Handler) -> None:
+        permission = f"{stem}_{'read' if method == 'GET' else 'write'}"
+        table[method, shape] = Route(f"{method} /v1/{shape}", permission, handler)
+
+    for row in COLLECTIONS:
+        add("GET", row.path, row.permission, endpoints.list_of(row))
+        add("GET", f"{row.path}/{{id}}", row.permission, endpoints.retrieve(row))
+        add("POST", row.path, row.permission, writes.create(row))
+        add("POST", f"{row.path}/{{id}}", row.permission, writes.update(row))
+        if row.deletion != "never":
+            add("DELETE", f"{row.path}/{{id}}", row.permission, writes.delete(row))
+    for action in ("finalize", "pay", "void", "mark_uncollectible"):
+        add("POST", f"invoices/{{id}}/{action}", "invoice", writes.move(action))
+    add("GET", "invoices/{id}/lines", "invoice", endpoints.lines)
+    add("POST", "invoices/{id}/add_lines", "invoice", writes.add_lines)
+    add("POST", "invoices/{id}/remove_lines", "invoice", writes.remove_lines)
+    add("POST", "invoices/{id}/lines/{id}", "invoice", writes.update_line)
+    add("GET", "subscription_items", "subscription", endpoints.items)
+    add("GET", "subscription_items/{id}", "subscription", endpoints.item)
+    add("POST", "subscription_items", "subscription", writes.create_item)
+    add("POST", "subscription_items/{id}", "subscription", writes.update_item)
+    add("DELETE", "subscription_items/{id}", "subscription", writes.delete_item)
+    add("GET", "account", "connected_account", endpoints.account)
+    add("GET", "accounts/{id}", "connected_account", endpoints.account)
+    add("GET", "events", "event", endpoints.events)
+    add("GET", "events/{id}", "event", endpoints.event)
+    return table
+
+
+ROUTES: Mapping[tuple[str, str], Route] = _table()
