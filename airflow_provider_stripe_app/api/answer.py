@@ -9,7 +9,13 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 
 from airflow_provider_stripe_app.api.events import EventItem
-from airflow_provider_stripe_app.api.split import Item, ParentItem, decode, sanitize
+from airflow_provider_stripe_app.api.split import (
+    Item,
+    ParentItem,
+    check_text,
+    decode,
+    sanitize,
+)
 
 ItemT = TypeVar("ItemT")
 
@@ -86,5 +92,5 @@ def says_deleted(body: bytes) -> bool:
 
     :raises MalformedBody: if the body is not a whole JSON object.
     """
-    body.decode()  # skipped strings are not checked by msgspec
+    check_text(body)
     return decode(_probe, sanitize(body) or body).deleted is True

@@ -24,7 +24,7 @@ DECREASE = 0.8
 RECOVERY_PER_SECOND = 0.01
 """Part of the ceiling by which a lowered rate climbs each second."""
 
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 """429s within this time after a decrease belong to requests that were under way: one decrease."""
 
 FLOOR = 0.5

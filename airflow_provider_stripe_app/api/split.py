@@ -107,6 +107,17 @@ def sanitize(body: bytes) -> bytes | None:
     return bytes(copy)
 
 
+def check_text(body: bytes) -> None:
+    """Check that a body is UTF-8: :mod:`msgspec` does not look into strings that it skips.
+
+    :raises MalformedBody: if it is not.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"the answer is not valid UTF-8 ({error.reason})") from None
+
+
 class Source:
     """A body and its copy that is safe to decode; slices are taken from the front to the back.
 
