@@ -39,7 +39,7 @@ class TypedRow:
     unknown: Mapping[str, Any]
 
 
-class Misfit(Exception):
+class _Misfit(Exception):
     """The value is not of the column's type."""
 
 
@@ -58,7 +58,7 @@ def typed_row(stream: Stream, raw: str, typed_from: str | None = None) -> TypedR
     for column in stream.columns:
         try:
             values[column.name] = _typed(column, _at(data, column.path))
-        except Misfit:
+        except _Misfit:
             values[column.name] = None
             misfits.add(column.name)
     known = known_fields(stream)
@@ -86,26 +86,26 @@ def _typed(column: Column, value: Any) -> Any:
 def _text(value: Any) -> str:
     """Take a string, also for decimals, which Stripe sends as strings; never a JSON number."""
     if not isinstance(value, str):
-        raise Misfit
+        raise _Misfit
     return value
 
 
 def _bigint(value: Any) -> int:
     """Take a JSON integer of 64 bits: not 1.5, 1e3, true or "5"."""
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise Misfit
+        raise _Misfit
     return value
 
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise Misfit
+        raise _Misfit
     return value
 
 
 def _timestamp(value: Any) -> datetime:
     if type(value) is not int or not 0 <= value <= LAST_SECOND:
-        raise Misfit
+        raise _Misfit
     return _EPOCH + timedelta(seconds=value)
 
 
