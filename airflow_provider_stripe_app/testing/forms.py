@@ -104,6 +104,8 @@ def _typed(name: str, value: Any, path: str) -> Any:
         return {key: _typed(key, item, f"{path}[{key}]") for key, item in value.items()}
     if isinstance(value, list):
         return [_typed("", item, f"{path}[{i}]") for i, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value  # an entry of a list that was typed with it
     if value == "" and name:
         return None
     if name in INTEGERS and value != "now":
