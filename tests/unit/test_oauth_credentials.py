@@ -158,8 +158,8 @@ def test_quick_start_is_app_and_installation_in_one():
         (Conn(), "fill in one of them"),
         (Conn(login="ca_1"), "no secret key"),
         (Conn(login="ca_1", password="pk_live_secretpart"), "publishable key"),
-        (Conn(login="ca_1", password="rk_live_secretpart"), "both an install link and a
-        restricted"), (Conn(login="ca_1", password="whsec_secretpart"), "webhook signing secret"),
+        (Conn(login="ca_1", password="rk_live_secretpart"), "both an install link and a"),
+        (Conn(login="ca_1", password="whsec_secretpart"), "webhook signing secret"),
         (Conn(login="ca_1", password="secretpart"), "not a Stripe key"),
         (Conn(password="sk_live_secretpart"), "install link is empty"),
         (Conn(login="ca_1", password="sk_test_secretpart", extra='{"mode": "live"}'), "live mode"),
@@ -177,9 +177,7 @@ def test_bad_input_is_refused_without_repeating_secrets(conn, said):
 def test_secrets_are_in_no_repr():
     grant = AccessGrant("rk_live_token1", 1.0, 1, "acct_1", True)
     extra = {"broker_token": "brokersecret", "access_grant_token": grant.to_copy()}
-    found = read_settings(
-        Conn(login="ca_1", password="sk_live_keysecret", extra=json.dumps(extra))
-    )
+    found = read_settings(Conn(login="ca_1", password="sk_live_keysecret", extra=json.dumps(extra)))
     for secret in ("rk_live_token1", "brokersecret", "keysecret"):
         assert secret not in repr(found)
 

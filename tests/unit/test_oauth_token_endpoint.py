@@ -80,7 +80,7 @@ def test_spent_refresh_token_is_refused():
     [
         (
             401,
-            {"error": {"type": "invalid_request_error", "message": "Invalid API Key: sk_test_a1"}},
+            {"error": {"type": "invalid_request_error", "message": "Bad key sk_test_a1"}},
         ),
         (403, {"error": {"message": "no"}}),
         (401, b"<html>"),
