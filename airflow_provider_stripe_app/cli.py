@@ -138,17 +138,30 @@ def _keeping() -> list[CLICommand]:
 
 
 def _simulate() -> CLICommand:
+    """Declare the options of ``testing.cli``: importing them would slow every ``airflow``
+    command.
+    """
     from airflow.cli.cli_config import ActionCommand
 
     return ActionCommand(
         name="simulate",
         help="Run the simulated Stripe, for trying out and for testing DAGs",
         func=_lazy("simulate"),
-        args=(
-            _arg(
-                "options",
-                help="options of the simulation, after '--': airflow stripe-app simulate -- --help",
-                nargs="*",
-            ),
-        ),
+        args=tuple(_arg(f"--{name}", **options) for name, options in SIMULATE_OPTIONS.items()),
     )
+
+
+SIMULATE_OPTIONS: dict[str, dict[str, Any]] = {
+    "port": {"type": int, "default": 0, "help": "0 lets the system choose"},
+    "seed": {"type": int, "default": 0, "help": "the same seed makes the same objects"},
+    "account": {"default": None, "help": "account to populate"},
+    "livemode": {"action": "store_true", "help": "populate live mode, not test mode"},
+    "customers": {"type": int, "default": 0, "help": "how many to make"},
+    "invoices": {"type": int, "default": 0, "help": "how many to make"},
+    "subscriptions": {"type": int, "default": 0, "help": "how many to make"},
+    "spread": {"default": None, "help": "over which time they were created"},
+    "small": {"action": "store_true", "help": "objects of a few fields"},
+    "at": {"type": float, "default": None, "help": "start the clock at these unix seconds"},
+    "switch": {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a quirk"},
+}
+"""A test holds this against ``testing.cli.add_arguments``."""
