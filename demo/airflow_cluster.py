@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from demo.processes import (
     TemporaryHome,
     end_trees,
     free_ports,
+    inherited_environment,
     wait_for,
 )
 
@@ -95,7 +95,7 @@ class AirflowCluster:
         self._postgres = EmbeddedPostgres() if metadata == "postgres" else None
         self._link_dags(dags)
         self.environment = {
-            **_inherited(),
+            **inherited_environment(),
             **self._settings(parallelism, log_port, trigger_log_port, health_port),
             **_stripe_settings(stripe_url),
             **(env or {}),
@@ -289,21 +289,6 @@ class AirflowCluster:
             for section, options in sections.items()
             for option, value in options.items()
         }
-
-
-def _inherited() -> dict[str, str]:
-    """Return this process's environment without anybody's own Airflow settings and proxies."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("AIRFLOW") and name.lower() not in {"http_proxy", "https_proxy"}
-    }
-    return kept | {
-        "PYTHONPATH": str(REPOSITORY),
-        "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "HOME": kept.get("HOME") or str(REPOSITORY),
-    }
 
 
 def _stripe_settings(stripe_url: str | None) -> dict[str, str]:

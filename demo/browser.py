@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -100,6 +100,14 @@ class Browser:
     def __init__(self) -> None:
         self._session = requests.Session()
         self._session.headers["Accept"] = "text/html,application/xhtml+xml"
+
+    def log_in(self, url: str, token: str) -> None:
+        """Take on a session of Airflow's UI.
+
+        :param url: address of Airflow.
+        :param token: the user's token (JWT); the UI keeps it in this cookie.
+        """
+        self._session.cookies.set("_token", token, domain=urlsplit(url).hostname or "", path="/")
 
     def open(self, url: str) -> Page:
         """Open an address, following redirects."""

@@ -31,6 +31,21 @@ class ProcessFailed(RuntimeError):
     """A process ended or did not become ready; the message has the end of its log."""
 
 
+def inherited_environment() -> dict[str, str]:
+    """Return this process's environment without anybody's Airflow settings and proxies."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AIRFLOW") and name.lower() not in {"http_proxy", "https_proxy"}
+    }
+    return kept | {
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "HOME": kept.get("HOME") or str(REPOSITORY),
+    }
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports of the loopback interface that were free a moment ago, each another one.
 
