@@ -40,10 +40,12 @@ class Simulator:
         self.address = urlsplit(self.hello["url"])
 
     def cpu_seconds(self) -> float:
+        """Return the processor time it has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def resident_bytes(self) -> int:
+        """Return the memory it holds."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -58,6 +60,7 @@ class Simulator:
         return [obj["id"] for obj in objects[200::step]]
 
     def stop(self) -> None:
+        """End it."""
         self.process.terminate()
         self.process.wait(10)
 

@@ -14,7 +14,7 @@ from random import Random
 from urllib.parse import unquote
 
 from airflow_provider_stripe_app.api.version import API_VERSION
-from airflow_provider_stripe_app.testing import forms, routes
+from airflow_provider_stripe_app.testing import expand, forms, routes
 from airflow_provider_stripe_app.testing.api_keys import mask
 from airflow_provider_stripe_app.testing.endpoints import Call
 from airflow_provider_stripe_app.testing.errors import (
@@ -26,7 +26,6 @@ from airflow_provider_stripe_app.testing.errors import (
 from airflow_provider_stripe_app.testing.events import Cause
 from airflow_provider_stripe_app.testing.idempotency import IdempotencyKeys
 from airflow_provider_stripe_app.testing.ledger import Ledger
-from airflow_provider_stripe_app.testing.lists import expand_error
 from airflow_provider_stripe_app.testing.messages import Request, Response
 from airflow_provider_stripe_app.testing.oauth import AuthError, Grant, OAuthServer
 from airflow_provider_stripe_app.testing.rates import RateLimits
@@ -41,6 +40,7 @@ class Admission:
     """A request that was let in.
 
     :param key: idempotency key to store the answer under.
+    :param expand: what is to be expanded.
     """
 
     request: Request
@@ -49,6 +49,7 @@ class Admission:
     route: routes.Route
     call: Call
     key: tuple[str, bool, str] | None
+    expand: list[list[str]]
 
 
 class Api:
@@ -91,13 +92,24 @@ class Api:
         request, request_id = admission.request, admission.request_id
         with self.ledger.lock:
             try:
-                body = admission.route.handler(admission.call)
+                body = self._expanded(admission, admission.route.handler(admission.call))
                 answer = self._finish(Response(200, body), request, request_id, admission.call)
             except ApiError as error:
                 answer = self._error(error, request, request_id)
         self.counts[admission.route.operation] += 1
         self.override(admission, answer)
         return answer
+
+    def _expanded(self, admission: Admission, body: bytes) -> bytes:
+        if not admission.expand:
+            return body
+        grant = admission.grant
+        return expand.expand(
+            body,
+            admission.expand,
+            admission.call.space,
+            lambda resource: grant.allows(f"{resource.permission}_read"),
+        )
 
     def override(self, admission: Admission, answer: Response) -> None:
         """Store an answer under the idempotency key of a request that was carried out."""
@@ -138,18 +150,15 @@ class Api:
             raise rate_limited(reason)
         self._check_permission(request, grant, route)
         params = forms.parse(self._params(request))
-        refused = expand_error(
-            grant.kind == "access_token", self.ledger.switches.expand_refused, params
-        )
-        if refused is not None:
-            raise refused
+        app = grant.kind == "access_token"
+        wanted = expand.paths(params, refused=app and self.ledger.switches.expand_refused)
         key = self._open_key(request, request_id, grant)
         if isinstance(key, Response):
             return key
         cause = Cause(request_id, key[2] if key else None)
         space = self.ledger.space(grant.account_id, grant.livemode)
         call = Call(self.ledger, space, grant, request.path, ids, params, version, cause)
-        return Admission(request, request_id, grant, route, call, key)
+        return Admission(request, request_id, grant, route, call, key, wanted)
 
     def _version(self, request: Request) -> str:
         switches = self.ledger.switches
@@ -217,12 +226,10 @@ class Api:
             return key
         self.counts["replayed"] += 1
         status, headers, body = stored
-        kept = tuple(h for h in headers if h[0] not in ("Request-Id", "Idempotency-Key"))
-        replayed = Response(status, body, (*kept, ("Idempotent-Replayed", "true")))
-        return replace(
-            replayed,
-            headers=(*replayed.headers, ("Request-Id", request_id), ("Idempotency-Key", text)),
-        )
+        kept = [header for header in headers if header[0] != "Request-Id"]
+        original = dict(headers).get("Request-Id", "")
+        mine = (("Request-Id", request_id), ("Original-Request", original))
+        return Response(status, body, (*kept, *mine, ("Idempotent-Replayed", "true")))
 
     def _error(self, error: ApiError, request: Request, request_id: str) -> Response:
         response = Response(

@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stripe_app.testing.errors import invalid, missing, missing_param
+from airflow_provider_stripe_app.testing.errors import (
+    invalid,
+    missing,
+    missing_param,
+    unknown_param,
+)
 from airflow_provider_stripe_app.testing.lists import (
     paginate,
     paginate_children,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 _STATUSES = names(
     "active all canceled ended incomplete incomplete_expired past_due paused trialing unpaid"
 )
+_INVOICE_STATUSES = names("draft open paid uncollectible void")
 _ENDED = ("canceled", "incomplete_expired")
 
 
@@ -103,7 +109,7 @@ def lines(call: Call) -> bytes:
     record = call.space.record("invoice", call.ids[0])
     children = _children(call, "invoice", record)
     found, more = paginate_children(children, query, "invoice line item")
-    return render_page(found, more, call.path)
+    return render_page([in_version(raw, call.version) for raw in found], more, call.path)
 
 
 def items(call: Call) -> bytes:
@@ -115,7 +121,7 @@ def items(call: Call) -> bytes:
     record = call.space.record("subscription", parent, "subscription", 400)
     children = _children(call, "subscription", record)
     found, more = paginate_children(children, query, "subscription_item")
-    return render_page(found, more, call.path)
+    return render_page([in_version(raw, call.version) for raw in found], more, call.path)
 
 
 def item(call: Call) -> bytes:
@@ -123,7 +129,7 @@ def item(call: Call) -> bytes:
     from airflow_provider_stripe_app.testing.actions import item as find
 
     _only(call.params, ())
-    return encode(find(call.space, call.ids[0]))
+    return in_version(encode(find(call.space, call.ids[0])), call.version)
 
 
 def account(call: Call) -> bytes:
@@ -157,8 +163,6 @@ def _only(params: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     parse_query({k: v for k, v in params.items() if k != "expand"}, allowed, created=False)
     for name in ("limit", "starting_after", "ending_before"):
         if name in params:
-            from airflow_provider_stripe_app.testing.errors import unknown_param
-
             raise unknown_param(name)
 
 
@@ -189,6 +193,10 @@ def _keeper(
     tests: list[Callable[[Record], bool]] = []
     if call.ledger.switches.test_clocks_hidden and "test_clock" not in filters:
         tests.append(lambda record: record.test_clock is None)
+    if resource.kind == "invoice" and filters.get("status", "open") not in _INVOICE_STATUSES:
+        raise invalid(
+            f"Invalid status: must be one of {', '.join(sorted(_INVOICE_STATUSES))}", "status"
+        )
     if resource.kind == "subscription":
         tests.append(_by_subscription_status(filters.get("status")))
     for name, value in filters.items():

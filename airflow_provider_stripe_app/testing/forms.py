@@ -31,7 +31,7 @@ def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
             raise invalid(f"Invalid parameter name: {key}", key)
         path = [match.group(1), *_PART.findall(match.group(2))]
         _put(result, path, value)
-    return {key: _lists(value) for key, value in result.items()}
+    return {key: _lists(value, key) for key, value in result.items()}
 
 
 def typed(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,10 +41,7 @@ def typed(params: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises ApiError: for a number or boolean that is none.
     """
-    return {
-        name: value if name == "metadata" else _typed(name, value, name)
-        for name, value in params.items()
-    }
+    return {name: _typed(name, value, name) for name, value in params.items()}
 
 
 def merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,14 +95,18 @@ def _metadata(old: Mapping[str, Any], new: Any) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any, path: str) -> Any:
+    if name == "metadata":
+        return value
     if isinstance(value, Mapping):
-        if name == "metadata":
-            return dict(value)
         return {key: _typed(key, item, f"{path}[{key}]") for key, item in value.items()}
     if isinstance(value, list):
         return [_typed("", item, f"{path}[{i}]") for i, item in enumerate(value)]
     if not isinstance(value, str):
         return value  # an entry of a list that was typed with it
+    return _leaf(name, value, path)
+
+
+def _leaf(name: str, value: str, path: str) -> Any:
     if value == "" and name:
         return None
     if name in INTEGERS and value != "now":
@@ -135,10 +136,11 @@ def _put(target: dict[str, Any], path: list[str], value: str) -> None:
     target[path[-1] or str(len(target))] = value
 
 
-def _lists(value: Any) -> Any:
+def _lists(value: Any, name: str) -> Any:
+    """Make lists of hashes whose keys are all numbers; metadata may well have such keys."""
     if not isinstance(value, dict):
         return value
-    items = {key: _lists(item) for key, item in value.items()}
-    if items and all(key.isdigit() for key in items):
+    items = {key: _lists(item, key) for key, item in value.items()}
+    if name != "metadata" and items and all(key.isdigit() for key in items):
         return [items[key] for key in sorted(items, key=int)]
     return items

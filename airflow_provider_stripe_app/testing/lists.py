@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_stripe_app.testing.errors import (
-    ApiError,
     invalid,
     invalid_integer,
     missing,
@@ -202,22 +201,3 @@ def _integer(name: str, value: Any) -> int:
     if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 12:
         raise invalid_integer(name, text)
     return int(text)
-
-
-def expand_error(app: bool, refused: bool, params: Mapping[str, Any]) -> ApiError | None:
-    """Return the answer to ``expand[]``, ``None`` if there was none.
-
-    Nothing is ever expanded here: the sync path must not ask for it (STRIPE.md §1).
-
-    :param app: the bearer is an app's access token.
-    :param refused: the switch ``expand_refused``.
-    """
-    if "expand" not in params:
-        return None
-    if app and refused:
-        return ApiError(
-            403,
-            "This application does not have the required permissions to expand this property.",
-            code="more_permissions_required_for_application",
-        )
-    return None

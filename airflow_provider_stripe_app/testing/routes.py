@@ -68,6 +68,7 @@ def _table() -> dict[tuple[str, str], Route]:
     add("GET", "invoices/{id}/lines", "invoice", endpoints.lines)
     add("POST", "invoices/{id}/add_lines", "invoice", writes.add_lines)
     add("POST", "invoices/{id}/remove_lines", "invoice", writes.remove_lines)
+    add("POST", "invoices/{id}/update_lines", "invoice", writes.update_lines)
     add("POST", "invoices/{id}/lines/{id}", "invoice", writes.update_line)
     add("GET", "subscription_items", "subscription", endpoints.items)
     add("GET", "subscription_items/{id}", "subscription", endpoints.item)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections import Counter, deque
 from collections.abc import Callable
@@ -139,7 +138,7 @@ class Service:
 
     def requests(self, pattern: str | None = None) -> list[LoggedRequest]:
         """Return the logged requests whose method, path and query match a regular expression."""
-        lines = list(itertools.islice(self.log, None))
+        lines = list(self.log.copy())
         if pattern is None:
             return lines
         wanted = re.compile(pattern)

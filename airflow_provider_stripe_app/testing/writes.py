@@ -100,6 +100,17 @@ def remove_lines(call: Call) -> bytes:
     return call.show(call.space.record("invoice", call.ids[0]).raw)
 
 
+def update_lines(call: Call) -> bytes:
+    """Answer ``POST /v1/invoices/{id}/update_lines``."""
+    fields = _checked(call.params, ("lines", "invoice_metadata"), ("lines",))
+    invoice_id = call.ids[0]
+    for entry in _entries(fields["lines"], "lines"):
+        changes = _checked(entry, _LINE | {"id"}, ("id",))
+        line_id = changes.pop("id")
+        actions.update_line(call.ledger, call.space, invoice_id, line_id, changes, cause=call.cause)
+    return call.show(call.space.record("invoice", invoice_id).raw)
+
+
 def update_line(call: Call) -> bytes:
     """Answer ``POST /v1/invoices/{id}/lines/{line id}``."""
     changes = _checked(call.params, _LINE - {"invoice_item"})
