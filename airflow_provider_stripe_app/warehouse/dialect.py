@@ -45,11 +45,22 @@ class Dialect(ABC):
         :param seconds: a SQL expression; NULL gives NULL.
         """
 
+    def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
+        """Return a select to keep as the temporary table ``PARSED`` before typing, if that pays.
+
+        Where an engine would parse the document again for each mention of a field, the fields'
+        JSON is taken out once.
+
+        :param source: a select of ``seq`` and ``doc`` (JSON text that is safe to type).
+        """
+        return None
+
     @abstractmethod
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """Return the select that types JSON: ``seq``, one column per slot, and what misfits need.
 
-        :param source: a select of ``seq`` and ``doc`` (JSON text that is safe to type).
+        :param source: as in :meth:`parsed`.
+        :param slots: at least one.
         """
 
     @abstractmethod
@@ -57,9 +68,20 @@ class Dialect(ABC):
         """Return the select of one row: per slot how many values are present but did not fit.
 
         :param typed: the table made from :meth:`typed`.
-        :param source: as in :meth:`typed`.
+        :param source: as in :meth:`parsed`.
         """
 
-    def clear_misfits(self, typed: str, slots: Sequence[Slot]) -> str | None:
-        """Return a statement that nulls the misfits, if :meth:`typed` left marks in their place."""
-        return None
+
+def lost(parsed: str, leaves: Sequence[str], typed: str, slots: Sequence[Slot]) -> str:
+    """Return the select of one row: per slot the leaves that are there less the typed values.
+
+    :param leaves: per slot an expression over ``parsed``, NULL for missing and null.
+    """
+    there = ", ".join(f"count({leaf}) AS n{place}" for place, leaf in enumerate(leaves))
+    kept = ", ".join(
+        f"count({identifier(slot.name)}) AS n{place}" for place, slot in enumerate(slots)
+    )
+    less = ", ".join(f"p.n{place} - t.n{place}" for place in range(len(slots)))
+    return (
+        f"SELECT {less} FROM (SELECT {there} FROM {parsed}) AS p, (SELECT {kept} FROM {typed}) AS t"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -11,16 +12,13 @@ from typing import Any
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
 from airflow_provider_stripe_app.warehouse.columns import Slot
-from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect
+from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, lost
 from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
-from airflow_provider_stripe_app.warehouse.sql import identifier
+from airflow_provider_stripe_app.warehouse.sql import PARSED, identifier, literal
 from airflow_provider_stripe_app.warehouse.sqlite import json_path
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 log = logging.getLogger(__name__)
-
-LEAVES = "_stripe_sync_leaves"
-"""Column of the typed table that holds every slot's JSON, from one parse of the document."""
 
 _MESSAGE_EVERY = 5.0
 _RETRY_EVERY = 0.25
@@ -28,7 +26,7 @@ _HOLDER = re.compile(r"lock is held in .*?\(PID \d+\)")
 
 
 class DuckDBDialect(Dialect):
-    """Typing from a list of JSON leaves; ``->>`` per column would parse the document each time."""
+    """Typing from a struct of JSON leaves; ``->>`` per column would parse each time (DESIGN §5)."""
 
     name = "duckdb"
     child_index = False  # scans are fast, and DuckDB's indexes make updates dearer
@@ -49,33 +47,77 @@ class DuckDBDialect(Dialect):
         """See the base class."""
         return f"to_timestamp({seconds})"
 
+    def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
+        """See the base class."""
+        shape = Shape(slots)
+        cells = [f"from_json(doc, {literal(json.dumps(shape.struct))}) AS s"]
+        cells += [
+            f"nullif(json_extract(doc, {json_path(path)})::VARCHAR, 'null')::JSON AS {name}"
+            for name, path in shape.apart.items()
+        ]
+        return f"SELECT seq, {', '.join(cells)} FROM ({source})"
+
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
-        if not slots:
-            return f"SELECT seq FROM ({source})"
-        paths = ", ".join(json_path(slot.path) for slot in slots)
         cells = ", ".join(
-            f"{_expression(slot, f'{LEAVES}[{place}]')} AS {identifier(slot.name)}"
-            for place, slot in enumerate(slots, start=1)
+            f"{_expression(slot, leaf)} AS {identifier(slot.name)}"
+            for slot, leaf in zip(slots, Shape(slots).leaves, strict=True)
         )
-        return f"""
-            SELECT seq, {LEAVES}, {cells}
-            FROM (SELECT seq, json_extract(doc, [{paths}]) AS {LEAVES} FROM ({source}))"""
+        return f"SELECT seq, {cells} FROM {self.temp(PARSED)}"
 
     def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
-        counts = ", ".join(
-            f"count(nullif({LEAVES}[{place}]::VARCHAR, 'null')) - count({identifier(slot.name)})"
-            for place, slot in enumerate(slots, start=1)
-        )
-        return f"SELECT {counts} FROM {typed}"
+        return lost(self.temp(PARSED), Shape(slots).leaves, typed, slots)
+
+
+class Shape:
+    """The struct into which one call parses a document.
+
+    Keys of a struct are case-insensitive and a key has one meaning, so a field that clashes
+    (``Foo`` beside ``foo``, or a path through another slot's value) is taken out apart.
+
+    :ivar struct: nested keys, leaves ``"JSON"``.
+    :ivar apart: column name → path of the fields that are not in the struct.
+    :ivar leaves: expression of type JSON per slot; NULL for missing and null.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.struct: dict[str, Any] = {}
+        self.apart: dict[str, Sequence[str]] = {}
+        self.leaves = [self._place(slot.path) for slot in slots]
+        if not self.struct:
+            self.struct["id"] = "JSON"  # a struct cannot be empty
+
+    def _place(self, path: Sequence[str]) -> str:
+        level, outer = self.struct, path[:-1]
+        fits = not _clashes(level, path)
+        if fits:
+            for key in outer:
+                level = level.setdefault(key, {})
+            level[path[-1]] = "JSON"
+            return "s." + ".".join(identifier(key) for key in path)
+        name = f"x{len(self.apart)}"
+        self.apart[name] = path
+        return name
+
+
+def _clashes(level: dict[str, Any], path: Sequence[str]) -> bool:
+    """Tell whether a path cannot be added to a nested struct."""
+    for depth, key in enumerate(path):
+        last = depth == len(path) - 1
+        if key not in level:
+            return key.lower() in {other.lower() for other in level}
+        if last or not isinstance(level[key], dict):
+            return True
+        level = level[key]
+    return True
 
 
 def _expression(slot: Slot, leaf: str) -> str:
     """Type one leaf (JSON). A JSON integer is told by its text: a cast would round 1.5 to 2."""
     text = f"{leaf}::VARCHAR"
     if slot.type == "json":
-        return f"CASE WHEN {text} <> 'null' THEN {leaf} END"
+        return leaf
     integer = f"CASE WHEN regexp_full_match({text}, '-?[0-9]+') THEN TRY_CAST({text} AS BIGINT) END"
     if slot.type == "bigint":
         return integer
@@ -84,11 +126,16 @@ def _expression(slot: Slot, leaf: str) -> str:
     if slot.type == "timestamp":
         moment = f"to_timestamp({integer})"
         return f"CASE WHEN ({integer}) BETWEEN 0 AND {LATEST_SECOND} THEN {moment} END"
-    string = f"WHEN 'VARCHAR' THEN {leaf} ->> '$'"
+    # Most strings hold no escape, and need no parser.
+    plain = f"substr({text}, 2, length({text}) - 2)"
+    string = (
+        f"WHEN starts_with({text}, '\"') THEN "
+        f"CASE WHEN contains({text}, '\\') THEN {leaf} ->> '$' ELSE {plain} END"
+    )
     if slot.expandable:
         inner = f"CASE json_type({leaf}, '$.id') WHEN 'VARCHAR' THEN {leaf} ->> '$.id' END"
-        string += f" WHEN 'OBJECT' THEN {inner}"
-    return f"CASE json_type({leaf}) {string} END"
+        string += f" WHEN starts_with({text}, '{{') THEN {inner}"
+    return f"CASE {string} END"
 
 
 class DuckDBSession(Session):

@@ -130,7 +130,7 @@ class Merge:
         changes = {batch.stream.name: self._merge_parents(batch, streams)}
         for child in streams:
             changes[child.name] = self._merge_children(batch, child)
-        self._drop(self.parents)
+        tables.drop_temp(self.session, sql.PARENTS)
         return changes
 
     def _merge_parents(self, batch: Batch, streams: Sequence[Stream]) -> TableChange:
@@ -200,17 +200,11 @@ class Merge:
         """Type the winners' JSON into the temporary table and count what did not fit."""
         dialect, slots = self.session.dialect, _typed_slots(table.slots)
         source = sql.to_type(self.won, self.stage)
-        self._create(f"{table.name}: type", sql.TYPED, dialect.typed(source, slots))
-        if not slots:
-            return {}
+        tables.type_documents(self.session, table.name, source, slots)
         found = self.session.rows(
             f"{table.name}: count misfits", dialect.misfits(self.typed, source, slots)
         )
-        counted = {slot.name: int(n) for slot, n in zip(slots, found[0], strict=True) if n}
-        clear = dialect.clear_misfits(self.typed, slots) if counted else None
-        if clear is not None:
-            self.session.run(f"{table.name}: clear misfits", clear)
-        return counted
+        return {slot.name: int(n) for slot, n in zip(slots, found[0], strict=True) if n}
 
     def _cells(self, table: Table, stream: Stream, dead: str) -> list[tuple[str, str]]:
         """Return (column, expression) for everything an upsert writes, but loads and children."""
@@ -268,8 +262,8 @@ class Merge:
     def _finish(self, table: Table, misfits: dict[str, int], buried: int = 0) -> TableChange:
         row = self.session.rows(f"{table.name}: count", sql.counts(self.won, self.stage))[0]
         staged, inserted, updated, deleted = map(int, row)
-        for temporary in (self.typed, self.won, self.stage):
-            self._drop(temporary)
+        for temporary in (sql.TYPED, sql.PARSED, sql.WON, sql.STAGE):
+            tables.drop_temp(self.session, temporary)
         return TableChange(
             inserted=inserted,
             updated=updated,
@@ -282,9 +276,7 @@ class Merge:
     def _create(self, label: str, name: str, select: str) -> None:
         self.session.run(label, self.session.dialect.create_temp(name, select))
 
-    def _drop(self, table: str) -> None:
-        self.session.run("drop", f"DROP TABLE {table}")
-
 
 def _typed_slots(slots: Sequence[Slot]) -> list[Slot]:
+    """Return what is typed from JSON: all but the key, which is known already."""
     return [slot for slot in slots if slot.path != ("id",)]

@@ -55,8 +55,6 @@ class PostgresDialect(Dialect):
 
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
-        if not slots:
-            return f"SELECT seq FROM ({source}) AS d"
         tree = _Tree(slots)
         cells = ", ".join(
             f"{_expression(slot, leaf)} AS {identifier(slot.name)}"

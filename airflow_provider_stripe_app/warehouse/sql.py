@@ -1,8 +1,9 @@
 """The statements of a merge, as text; pure functions that know tables but no connection.
 
 A merge stages rows into the temporary table :data:`STAGE`, decides once which of them win
-(:data:`WON`, narrow: keys and flags only), types the winners (:data:`TYPED`, made by the dialect)
-and then writes. The winning *parents* are kept in :data:`PARENTS` while their children are merged.
+(:data:`WON`, narrow: keys and flags only), types the winners (:data:`TYPED`, from :data:`PARSED`
+where that pays; both made by the dialect) and then writes. The winning *parents* are kept in
+:data:`PARENTS` while their children are merged.
 
 Values that come from outside are either staged or passed through :func:`literal`.
 """
@@ -16,6 +17,7 @@ from airflow_provider_stripe_app.streams.model import ColumnType
 
 STAGE = "_stripe_sync_stage"
 WON = "_stripe_sync_won"
+PARSED = "_stripe_sync_parsed"
 TYPED = "_stripe_sync_typed"
 PARENTS = "_stripe_sync_parents"
 

@@ -10,9 +10,9 @@ from typing import Any
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
 from airflow_provider_stripe_app.warehouse.columns import Slot
-from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect
+from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, lost
 from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
-from airflow_provider_stripe_app.warehouse.sql import identifier, literal
+from airflow_provider_stripe_app.warehouse.sql import PARSED, identifier, literal
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ BUSY_SECONDS = 5.0
 
 
 class SQLiteDialect(Dialect):
-    """Typing by ``json_type``; a misfit is marked by an empty blob, which no JSON value gives."""
+    """Typing from leaves: ``->`` gives a field's JSON as it is written, in one look-up."""
 
     name = "sqlite"
     types: Mapping[ColumnType, str] = {
@@ -45,27 +45,25 @@ class SQLiteDialect(Dialect):
         """See the base class."""
         return f"strftime('%Y-%m-%d %H:%M:%S+00:00', {seconds}, 'unixepoch')"
 
+    def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
+        """See the base class."""
+        leaves = ", ".join(
+            f"doc -> {json_path(slot.path)} AS f{place}" for place, slot in enumerate(slots)
+        )
+        return f"SELECT seq, {leaves} FROM ({source})"
+
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
-        cells = ", ".join(f"{_expression(slot)} AS {identifier(slot.name)}" for slot in slots)
-        return f"SELECT seq AS seq{', ' + cells if cells else ''} FROM ({source})"
+        cells = ", ".join(
+            f"{_expression(slot, f'f{place}')} AS {identifier(slot.name)}"
+            for place, slot in enumerate(slots)
+        )
+        return f"SELECT seq, {cells} FROM {self.temp(PARSED)}"
 
     def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
-        sums = ", ".join(
-            f"coalesce(sum(typeof({identifier(slot.name)}) IN ('blob', 'real')), 0)"
-            for slot in slots
-        )
-        return f"SELECT {sums} FROM {typed}"
-
-    def clear_misfits(self, typed: str, slots: Sequence[Slot]) -> str | None:
-        """See the base class."""
-        names = [identifier(slot.name) for slot in slots]
-        sets = ", ".join(
-            f"{name} = CASE WHEN typeof({name}) NOT IN ('blob', 'real') THEN {name} END"
-            for name in names
-        )
-        return f"UPDATE {typed} SET {sets}"
+        leaves = [f"nullif(f{place}, 'null')" for place in range(len(slots))]
+        return lost(self.temp(PARSED), leaves, typed, slots)
 
 
 def json_path(path: Sequence[str]) -> str:
@@ -73,33 +71,30 @@ def json_path(path: Sequence[str]) -> str:
     return literal("$" + "".join(f'."{key}"' for key in path))
 
 
-def _expression(slot: Slot) -> str:
-    """Return the typed value, NULL for missing and null, an empty blob for a misfit.
-
-    An integer beyond 64 bits comes out of ``json_extract`` as a real: a misfit as well.
-    """
-    path = json_path(slot.path)
-    kind, value = f"json_type(doc, {path})", f"json_extract(doc, {path})"
-    absent = f"WHEN coalesce({kind}, 'null') = 'null' THEN NULL"
+def _expression(slot: Slot, leaf: str) -> str:
+    """Type one leaf (JSON text). An integer is told by its round trip: CAST takes anything."""
+    integer = f"CAST({leaf} AS INTEGER)"
+    exact = f"CAST({integer} AS TEXT) = {leaf} OR {leaf} = '-0'"
     if slot.type == "json":
-        return f"CASE {absent} ELSE doc -> {path} END"
+        return f"nullif({leaf}, 'null')"
     if slot.type == "bigint":
-        arms = f"WHEN 'integer' THEN {value}"
-    elif slot.type == "boolean":
-        arms = "WHEN 'true' THEN 1 WHEN 'false' THEN 0"
-    elif slot.type == "timestamp":
-        moment = f"strftime('%Y-%m-%d %H:%M:%S+00:00', {value}, 'unixepoch')"
-        in_range = f"{value} BETWEEN 0 AND {LATEST_SECOND}"
-        arms = f"WHEN 'integer' THEN CASE WHEN {in_range} THEN {moment} ELSE x'' END"
-    else:
-        arms = f"WHEN 'text' THEN {value}"
-        if slot.expandable:
-            inner = json_path((*slot.path, "id"))
-            arms += (
-                f" WHEN 'object' THEN CASE json_type(doc, {inner}) "
-                f"WHEN 'text' THEN json_extract(doc, {inner}) ELSE x'' END"
-            )
-    return f"CASE {kind} {arms} ELSE CASE {absent} ELSE x'' END END"
+        return f"CASE WHEN {exact} THEN {integer} END"
+    if slot.type == "boolean":
+        return f"CASE {leaf} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
+    if slot.type == "timestamp":
+        moment = f"strftime('%Y-%m-%d %H:%M:%S+00:00', {integer}, 'unixepoch')"
+        in_range = f"{integer} BETWEEN 0 AND {LATEST_SECOND}"
+        return f"CASE WHEN ({exact}) AND {in_range} THEN {moment} END"
+    # Most strings hold no escape, and need no parser.
+    plain = f"substr({leaf}, 2, length({leaf}) - 2)"
+    string = (
+        f"WHEN substr({leaf}, 1, 1) = '\"' THEN "
+        f"CASE WHEN instr({leaf}, '\\') = 0 THEN {plain} ELSE json_extract({leaf}, '$') END"
+    )
+    if slot.expandable:
+        inner = f"CASE json_type({leaf}, '$.id') WHEN 'text' THEN json_extract({leaf}, '$.id') END"
+        string += f" WHEN substr({leaf}, 1, 1) = '{{' THEN {inner}"
+    return f"CASE {string} END"
 
 
 class SQLiteSession(Session):

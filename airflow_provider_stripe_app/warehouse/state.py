@@ -145,13 +145,13 @@ def advance(session: Session, held: Claim, state: str | None, ttl: float) -> int
             f"Stream {held.key.stream} of {held.key.account_id}: another run has taken over from "
             f"{held.owner}; this run stops and what it had not committed is discarded."
         )
-    return read_marks(session, held.key)[1]
+    return read_marks(session, held.key, "advance: read")[1]
 
 
-def read_marks(session: Session, key: StateKey) -> tuple[int, int]:
+def read_marks(session: Session, key: StateKey, label: str = "verify") -> tuple[int, int]:
     """Return (fence, batch number) as stored, (0, 0) if there is nothing."""
     rows = session.rows(
-        "verify",
+        label,
         f"SELECT fence, batch FROM {session.table(STATE)} WHERE {_KEY}",
         _values(key),
     )

@@ -207,11 +207,26 @@ def _refill_page(session: Session, target: str, slots: Sequence[Slot], page: lis
     session.load(sql.STAGE, sql.STAGE_COLUMNS, staged)
     stage, typed = dialect.temp(sql.STAGE), dialect.temp(sql.TYPED)
     source = f"SELECT seq, coalesce(typed_from, raw) AS doc FROM {stage}"
-    session.run("back-fill: type", dialect.create_temp(sql.TYPED, dialect.typed(source, slots)))
-    clear = dialect.clear_misfits(typed, slots)
-    if clear is not None:
-        session.run("back-fill: clear misfits", clear)
+    type_documents(session, "back-fill", source, slots)
     names = [slot.name for slot in slots]
     session.run("back-fill: write", sql.refill(target, typed, stage, names))
-    for table in (typed, stage):
-        session.run("back-fill: drop", f"DROP TABLE {table}")
+    for table in (sql.TYPED, sql.PARSED, sql.STAGE):
+        drop_temp(session, table)
+
+
+def type_documents(session: Session, name: str, source: str, slots: Sequence[Slot]) -> None:
+    """Type JSON into the temporary table ``TYPED``.
+
+    :param name: of the table, for labels.
+    :param source: see :meth:`~airflow_provider_stripe_app.warehouse.dialect.Dialect.parsed`.
+    """
+    dialect = session.dialect
+    parsed = dialect.parsed(source, slots)
+    if parsed is not None:
+        session.run(f"{name}: parse", dialect.create_temp(sql.PARSED, parsed))
+    session.run(f"{name}: type", dialect.create_temp(sql.TYPED, dialect.typed(source, slots)))
+
+
+def drop_temp(session: Session, table: str) -> None:
+    """Drop a temporary table if it is there."""
+    session.run(f"drop {table}", f"DROP TABLE IF EXISTS {session.dialect.temp(table)}")
