@@ -1,0 +1,234 @@
+"""The official ``stripe`` SDK, pointed at the simulated Stripe: proof that it speaks Stripe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import stripe  # noqa: TID253 - the subject of this test
+
+from airflow_provider_stripe_app.testing import SimulatedStripe, Switches
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[SimulatedStripe]:
+    with SimulatedStripe(seed=7, switches=Switches(rate_limits=False)) as running:
+        running.populate(customers=230, invoices=120, subscriptions=110)
+        yield running
+
+
+@pytest.fixture
+def client(sim: SimulatedStripe) -> stripe.StripeClient:
+    return stripe.StripeClient(
+        sim.secret_key(), base_addresses={"api": sim.url}, max_network_retries=0
+    )
+
+
+def test_auto_paging_lists_every_object_once_and_newest_first(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    found = list(client.v1.customers.list({"limit": 100}).auto_paging_iter())
+    assert [c.id for c in found] == [c["id"] for c in reversed(sim.objects(None, "customer"))]
+    assert [c.created for c in found] == sorted((c.created for c in found), reverse=True)
+    newest = found[0].created
+    later = client.v1.customers.list({"created": {"gte": newest}, "limit": 100})
+    assert [c.id for c in later.data] == [c.id for c in found if c.created >= newest]
+
+
+def test_paging_backwards(client: stripe.StripeClient) -> None:
+    first = client.v1.customers.list({"limit": 100})
+    second = first.next_page()
+    back = client.v1.customers.list({"limit": 100, "ending_before": second.data[0].id})
+    assert [c.id for c in back.data] == [c.id for c in first.data]
+    assert back.has_more is False
+
+
+def test_an_object_equals_what_the_list_shows(client: stripe.StripeClient) -> None:
+    invoice = client.v1.invoices.list({"limit": 1}).data[0]
+    assert client.v1.invoices.retrieve(invoice.id) == invoice
+
+
+def test_invoice_lines_beyond_the_inlined_ten_are_paged(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    big = next(i for i in sim.objects(None, "invoice") if i["lines"]["total_count"] == 250)
+    invoice = client.v1.invoices.retrieve(big["id"])
+    assert (len(invoice.lines.data), invoice.lines.has_more) == (10, True)
+    lines = list(client.v1.invoices.line_items.list(invoice.id, {"limit": 100}).auto_paging_iter())
+    assert len({line.id for line in lines}) == 250
+    assert {line.invoice for line in lines} == {invoice.id}
+    assert sum(line.amount for line in lines) == invoice.subtotal
+
+
+def test_subscription_items_beyond_the_inlined_ten_are_paged(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    big = next(s for s in sim.objects(None, "subscription") if s["items"]["total_count"] == 30)
+    pages = client.v1.subscription_items.list({"subscription": big["id"], "limit": 12})
+    assert len({item.id for item in pages.auto_paging_iter()}) == 30
+
+
+def test_the_life_of_a_customer(sim: SimulatedStripe, client: stripe.StripeClient) -> None:
+    made = client.v1.customers.create(
+        {
+            "name": "Łukasz 🦄",
+            "email": "l@example.com",
+            "metadata": {"6735": "a", "b": "ü"},
+            "preferred_locales": ["pl", "en"],
+            "address": {"city": "Łódź", "country": "PL"},
+        }
+    )
+    assert made.preferred_locales == ["pl", "en"]
+    assert made.to_dict()["metadata"] == {"6735": "a", "b": "ü"}
+    assert client.v1.customers.list({"limit": 1}).data[0].id == made.id
+    changed = client.v1.customers.update(made.id, {"balance": -250, "metadata": {"b": ""}})
+    assert (changed.balance, changed.to_dict()["metadata"]) == (-250, {"6735": "a"})
+    assert changed.address is not None
+    assert changed.address.city == "Łódź"
+    assert client.v1.customers.delete(made.id).deleted is True
+    assert client.v1.customers.retrieve(made.id).deleted is True
+    assert made.id not in [c.id for c in client.v1.customers.list({"limit": 100}).data]
+    events = client.v1.events.list({"limit": 3, "type": "customer.*"}).data
+    assert sorted(event.type for event in events) == [
+        "customer.created",
+        "customer.deleted",
+        "customer.updated",
+    ]
+    updated = next(event for event in events if event.type == "customer.updated").to_dict()
+    assert updated["data"]["previous_attributes"] == {"balance": 0, "metadata": {"b": "ü"}}
+    assert updated["data"]["object"]["balance"] == -250
+    assert updated["request"]["id"].startswith("req_")
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.customers.list({"starting_after": made.id})
+    assert (caught.value.http_status, caught.value.code) == (400, "resource_missing")
+    assert caught.value.param == "starting_after"
+
+
+def test_the_life_of_an_invoice(client: stripe.StripeClient) -> None:
+    customer = client.v1.customers.create({"name": "Payer"})
+    draft = client.v1.invoices.create({"customer": customer.id, "currency": "jpy"})
+    assert (draft.status, draft.customer, draft.lines.data) == ("draft", customer.id, [])
+    lines = [{"amount": 100 + n, "description": f"line {n}"} for n in range(12)]
+    client.v1.invoices.add_lines(draft.id, {"lines": lines})
+    filled = client.v1.invoices.retrieve(draft.id)
+    assert (filled.total, filled.lines.has_more) == (1266, True)
+    first = filled.lines.data[0]
+    assert client.v1.invoices.line_items.update(draft.id, first.id, {"amount": 1}).amount == 1
+    client.v1.invoices.remove_lines(
+        draft.id, {"lines": [{"id": filled.lines.data[1].id, "behavior": "delete"}]}
+    )
+    assert client.v1.invoices.finalize_invoice(draft.id).status == "open"
+    paid = client.v1.invoices.pay(draft.id)
+    assert (paid.status, paid.amount_paid, paid.amount_remaining) == ("paid", 1066, 0)
+    types = {event.type for event in client.v1.events.list({"limit": 20}).data}
+    assert {"invoice.created", "invoice.updated", "invoice.finalized", "invoice.paid"} <= types
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.invoices.delete(draft.id)
+    other = client.v1.invoices.create({"customer": customer.id})
+    assert client.v1.invoices.delete(other.id).deleted is True
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.invoices.retrieve(other.id)
+    assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
+
+
+def test_the_life_of_a_subscription(client: stripe.StripeClient) -> None:
+    customer = client.v1.customers.create({"name": "Subscriber"})
+    product = client.v1.products.create({"name": "Gold"})
+    price = client.v1.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount": 500,
+            "recurring": {"interval": "month"},
+        }
+    )
+    made = client.v1.subscriptions.create(
+        {"customer": customer.id, "items": [{"price": price.id, "quantity": 2}]}
+    )
+    item = made["items"].data[0]
+    assert (made.status, item.quantity, item.price.unit_amount) == ("active", 2, 500)
+    added = client.v1.subscription_items.create({"subscription": made.id, "price": price.id})
+    changed = client.v1.subscriptions.update(
+        made.id, {"items": [{"id": item.id, "quantity": 7}], "metadata": {"k": "v"}}
+    )
+    assert [i.quantity for i in changed["items"].data] == [7, 1]
+    assert client.v1.subscription_items.update(added.id, {"quantity": 3}).quantity == 3
+    assert client.v1.subscription_items.retrieve(added.id).quantity == 3
+    assert client.v1.subscription_items.delete(added.id).deleted is True
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.subscription_items.retrieve(added.id)
+    updates = client.v1.events.list({"type": "customer.subscription.updated"}).data
+    assert "items" in updates[0].to_dict()["data"]["previous_attributes"]
+    assert len(updates) == 4
+    assert client.v1.subscriptions.cancel(made.id).status == "canceled"
+    mine = {"customer": customer.id}
+    assert client.v1.subscriptions.list({**mine}).data == []
+    for status in ("all", "canceled", "ended"):
+        found = client.v1.subscriptions.list({**mine, "status": status}).data
+        assert [s.id for s in found] == [made.id]
+    ended = client.v1.events.list({"type": "customer.subscription.deleted"}).data[0]
+    assert ended.to_dict()["data"]["object"]["status"] == "canceled"
+
+
+def test_errors_arrive_as_the_sdk_knows_them(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.customers.create({"nmae": "typo"})  # type: ignore[typeddict-unknown-key]
+    assert (caught.value.code, caught.value.param) == ("parameter_unknown", "nmae")
+    assert (caught.value.request_id or "").startswith("req_")
+    with pytest.raises(stripe.AuthenticationError):
+        stripe.StripeClient("sk_test_wrong", base_addresses={"api": sim.url}).v1.customers.list()
+    key = sim.restricted_key(["customer_read"])
+    reader = stripe.StripeClient(key, base_addresses={"api": sim.url})
+    assert reader.v1.customers.list().data
+    with pytest.raises(stripe.PermissionError, match="invoice_read"):
+        reader.v1.invoices.list()
+    with pytest.raises(stripe.PermissionError, match="customer_write"):
+        reader.v1.customers.create({})
+
+
+def test_a_429_raises_rate_limit_error(client: stripe.StripeClient, sim: SimulatedStripe) -> None:
+    rule = sim.fail("rate_limit", "/v1/products", count=1)
+    with pytest.raises(stripe.RateLimitError):
+        client.v1.products.list()
+    assert client.v1.products.list().data
+    sim.faults.remove(rule.id)
+
+
+def test_a_lost_answer_is_mended_by_the_sdks_own_idempotency_key(sim: SimulatedStripe) -> None:
+    client = stripe.StripeClient(
+        sim.secret_key(), base_addresses={"api": sim.url}, max_network_retries=2
+    )
+    rule = sim.fail("reset", "/v1/customers", method="POST", when="after", count=1)
+    before = len(sim.objects(None, "customer"))
+    made = client.v1.customers.create({"name": "Once"})
+    sim.faults.remove(rule.id)
+    assert len(sim.objects(None, "customer")) == before + 1
+    assert client.v1.customers.retrieve(made.id).name == "Once"
+
+
+def test_expanding_replaces_references(client: stripe.StripeClient) -> None:
+    invoice = client.v1.invoices.list({"limit": 1, "expand": ["data.customer"]}).data[0]
+    assert isinstance(invoice.customer, stripe.Customer)
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        client.v1.invoices.list({"expand": ["data.nothing"]})
+
+
+def test_a_signed_webhook_verifies(sim: SimulatedStripe) -> None:
+    sim.create(None, "customer", {"name": "hook"})
+    payload = json.dumps(sim.objects(None, "event")[-1])
+    header = sim.sign(payload, "whsec_secret")
+    event = stripe.Webhook.construct_event(payload, header, "whsec_secret")  # type: ignore[no-untyped-call]
+    assert event.type == "customer.created"
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(payload + " ", header, "whsec_secret")  # type: ignore[no-untyped-call]
+
+
+def test_the_account_is_the_keys_own(client: stripe.StripeClient, sim: SimulatedStripe) -> None:
+    account = client.v1.accounts.retrieve_current()
+    assert account.id == sim.account().id
+    assert client.v1.accounts.retrieve(account.id).id == account.id
+    with pytest.raises(stripe.PermissionError):
+        client.v1.accounts.retrieve("acct_other")
