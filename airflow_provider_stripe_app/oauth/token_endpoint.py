@@ -7,6 +7,7 @@ they are scrubbed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -245,9 +246,17 @@ class TokenEndpoint:
         :param code: ``ac_…`` from the callback.
         :return: what Stripe's answer means; this never raises for an answer of any kind.
         """
-        now = time.time()
         form = {"grant_type": "authorization_code", "code": code}
-        return classify(self._post(form, {}), sent_at=now)
+        digest = hashlib.sha256(f"stripe-app-exchange:{code}".encode()).hexdigest()[:40]
+        outcome: Outcome = Trouble("not asked", received=True)
+        for suffix in range(3):
+            # As with a renewal: the same key after a lost answer, another one after an answer.
+            now = time.time()
+            answer = self._post(form, {"Idempotency-Key": f"exchange-{digest}-{suffix}"})
+            outcome = classify(answer, sent_at=now)
+            if not (isinstance(outcome, Trouble) and outcome.received):
+                break
+        return outcome
 
     def refresh(
         self, refresh_token: str, idempotency_key: str, first_sent_at: float | None = None
