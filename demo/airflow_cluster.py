@@ -24,7 +24,8 @@ from typing import Literal
 
 import requests
 
-from demo.airflow_api import AirflowApi
+from demo.airflow_api import AirflowApi, AirflowApiError
+from demo.browser import PageError
 from demo.embedded_postgres import EmbeddedPostgres
 from demo.processes import (
     REPOSITORY,
@@ -145,8 +146,8 @@ class AirflowCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop it; the ends of the logs are printed if the body failed."""
-        if error is not None and not isinstance(error, KeyboardInterrupt):
+        """Stop it; the ends of the logs are printed where a server's answer was the trouble."""
+        if isinstance(error, (AirflowApiError, PageError, requests.RequestException)):
             print(self.tails(), file=sys.stderr)
         self.stop()
 

@@ -1,13 +1,14 @@
 """``make demo``: the main job from an empty machine to equal tables, with real parts.
 
-Ends with status 0 only if every table equals Stripe after each run, the token was refreshed once, and
-the missing permission was named.
+Ends with status 0 only if every table equals Stripe after each run, the token was refreshed once,
+and the missing permission was named.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -111,7 +112,7 @@ def refuse(world: World) -> None:
     lines = [line for line in log.splitlines() if MISSING in line]
     if not lines:
         raise DemoFailed(f"The failed run does not name {MISSING}:\n{log}")
-    say(f"the run failed, and said: {lines[-1].strip()}")
+    say(f"the run failed, and said: {textwrap.shorten(lines[-1], 420, placeholder=' …')}")
 
 
 def main_job(world: World) -> None:

@@ -77,8 +77,8 @@ class Simulation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop it; the end of its log is printed if the body failed."""
-        if error is not None and not isinstance(error, KeyboardInterrupt):
+        """Stop it; the end of its log is printed where its answer was the trouble."""
+        if isinstance(error, requests.RequestException):
             print(self.process.tail(), file=sys.stderr)
         self.stop()
 
