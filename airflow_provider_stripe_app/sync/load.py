@@ -34,8 +34,11 @@ FLOOR = 1_293_840_000
 """2011-01-01: where an open lower end is taken to be when a range is halved. Requests keep the
 open end."""
 
-PAGES_AHEAD = 4
-"""Fetched pages that may wait for the writer, per worker: bounds memory."""
+CALLS_AHEAD = 2
+"""Requests that may wait for a thread, per worker."""
+
+BATCHES_AHEAD = 2
+"""Batches of fetched rows that may wait for the writer, per stream: bounds memory."""
 
 
 @dataclass(slots=True)
@@ -171,20 +174,20 @@ class Loader:
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
         """Give ranges to idle workers, a stream after the other so that all get their share."""
-        limit = self._ctx.options.workers * PAGES_AHEAD
+        options = self._ctx.options
+        limit = options.workers * CALLS_AHEAD
+        rows = options.batch_rows * BATCHES_AHEAD
         busy = len(self._lists) + len(self._units)
-        busy += sum(len(job.pages) for job in self._jobs)
-        for _ in range(limit):
+        moved = True
+        while moved:
             moved = False
             for job in self._jobs:
-                if job.error is None and job.frontier and busy < limit:
+                if job.error is None and job.frontier and busy < limit and job.rows_waiting < rows:
                     rng = job.frontier.popleft()
                     self._lists[pool.submit(self._list, job.unit, rng)] = (job, rng)
                     job.in_flight += 1
                     busy += 1
                     moved = True
-            if not moved:
-                return
 
     def _list(self, unit: Unit, rng: Range) -> ParentPage | None:
         stream = unit.stream

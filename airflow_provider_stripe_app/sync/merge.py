@@ -21,21 +21,21 @@ class Merger:
     ) -> dict[str, TableChange]:
         """Merge rows, their children and what stays owed, in the caller's transaction.
 
+        Without rows it still makes the tables.
+
         :param load_id: mark the rows as seen by this full load.
         :return: table → what changed; give it to :meth:`count` once committed.
         """
         ctx = self._ctx
-        changes: dict[str, TableChange] = {}
-        if fetched.rows:
-            batch = Batch(
-                unit.stream,
-                ctx.account_id,
-                ctx.livemode,
-                fetched.rows,
-                {c.name: fetched.children.get(c.name, []) for c in unit.children},
-                load_id,
-            )
-            changes = tx.merge(batch, {c.name: c for c in unit.children})
+        batch = Batch(
+            unit.stream,
+            ctx.account_id,
+            ctx.livemode,
+            fetched.rows,
+            {c.name: fetched.children.get(c.name, []) for c in unit.children},
+            load_id,
+        )
+        changes = tx.merge(batch, {c.name: c for c in unit.children})
         if fetched.owed:
             tx.owe(ctx.account_id, ctx.livemode, fetched.owed)
         return changes

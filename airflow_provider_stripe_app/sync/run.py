@@ -20,7 +20,9 @@ from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.feed import Feed, FeedGap
+from airflow_provider_stripe_app.sync.fetch import Fetched
 from airflow_provider_stripe_app.sync.load import Job, Loader
+from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
 from airflow_provider_stripe_app.sync.plan import Plan, plan
 from airflow_provider_stripe_app.sync.state import FEED, FeedState, StreamState
@@ -235,10 +237,13 @@ class Run:
             self._store(unit, replace(state, relist="its permission was missing for a while"))
 
     def _store(self, unit: Unit, state: StreamState) -> None:
+        """Store a state; the tables exist from a load's first state on, empty or not."""
         claim = self._ctx.claims[unit.name]
 
         def work(tx: Transaction) -> None:
             tx.advance(claim, state.to_json())
+            if state.phase == "load":
+                Merger(self._ctx).merge(tx, unit, Fetched())
 
         self._ctx.write(work)
         self._states[unit.name] = state

@@ -153,7 +153,7 @@ class WorkOff:
 
         def work(tx: Transaction) -> tuple[dict[str, TableChange], int]:
             tx.advance(claim, None)
-            changes = self._merger.merge(tx, unit, payloads)
+            changes = self._merger.merge(tx, unit, payloads) if payloads.rows else {}
             return changes, tx.settle(unit.stream, ctx.account_id, ctx.livemode, got.left_out)
 
         changes, closed = ctx.write(work)
