@@ -22,7 +22,7 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(minutes=2)},
     tags=["stripe"],
     doc_md=__doc__,
-):
+) as dag:
     StripeSyncOperator(
         task_id="sync",
         stripe_app_conn_id="stripe_acme",

@@ -21,7 +21,7 @@ with DAG(
     max_active_runs=1,
     tags=["stripe"],
     doc_md=__doc__,
-):
+) as dag:
     StripeSyncOperator.partial(
         task_id="sync",
         stripe_app_conn_id="stripe_acme",
