@@ -29,9 +29,9 @@ from airflow_provider_stripe_app.api.answer import (
     says_deleted,
 )
 from airflow_provider_stripe_app.api.errors import (
-    CursorDeleted,
     NotStripe,
     ObjectMissing,
+    RateLimited,
     ServerTrouble,
     StripeApiError,
     classify,
@@ -39,6 +39,7 @@ from airflow_provider_stripe_app.api.errors import (
     not_stripe,
 )
 from airflow_provider_stripe_app.api.events import split_events
+from airflow_provider_stripe_app.api.paging import follow
 from airflow_provider_stripe_app.api.params import encode
 from airflow_provider_stripe_app.api.rate_limit import RateLimiter, operation
 from airflow_provider_stripe_app.api.retry import (
@@ -46,9 +47,10 @@ from airflow_provider_stripe_app.api.retry import (
     Trouble,
     delay,
     may_retry,
+    stated_wait,
     trouble_of,
 )
-from airflow_provider_stripe_app.api.split import Item, MalformedBody, split_page, split_parents
+from airflow_provider_stripe_app.api.split import MalformedBody, split_page, split_parents
 from airflow_provider_stripe_app.api.tokens import TokenProvider
 from airflow_provider_stripe_app.api.transport import NetworkTrouble, Reply, Transport, date_of
 from airflow_provider_stripe_app.exceptions import ConfigurationError
@@ -59,6 +61,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 API_BASE = "https://api.stripe.com"
+LOUD_AFTER = 4
+"""Tries after which another one is worth a warning."""
+
 _PLAIN_PATH = ("/v1/", "/v2/")
 
 
@@ -207,7 +212,7 @@ class StripeClient:
         purpose: str = "list",
         permission: str | None = None,
     ) -> Iterator[Page]:
-        """Yield the pages of a list, one in memory at a time.
+        """Yield the pages of a list, one in memory at a time; nothing is sent before the first.
 
         When the object at the end of a page is deleted before the next page is read, it goes on
         from that object's second and drops what it has yielded already (EQUALITY §5).
@@ -215,27 +220,11 @@ class StripeClient:
         :raises CursorDeleted: if that happens in a list whose objects have no ``created``.
         :raises StripeApiError: as :meth:`list_page`.
         """
-        wanted: dict[str, Any] = {"limit": 100, **(params or {})}
-        last: Item | None = None
-        second: set[str] = set()  # ids yielded of the last object's second
-        while True:
-            try:
-                page = self.list_page(path, wanted, purpose=purpose, permission=permission)
-            except CursorDeleted:
-                if last is None or last.created is None or "starting_after" not in wanted:
-                    raise
-                wanted = _from_second(wanted, last.created)
-                continue
-            fresh = [item for item in page.items if item.id not in second]
-            yield PageOf(fresh, page.has_more, page.sent_at, page.date)
-            if not page.has_more or not page.items:
-                return
-            for item in page.items:
-                if last is None or item.created != last.created:
-                    second.clear()
-                second.add(item.id)
-                last = item
-            wanted["starting_after"] = page.items[-1].id
+
+        def fetch(wanted: dict[str, Any]) -> Page:
+            return self.list_page(path, wanted, purpose=purpose, permission=permission)
+
+        return follow(fetch, {"limit": 100, **(params or {})})
 
     def close(self) -> None:
         """Close the open connections."""
@@ -317,18 +306,20 @@ class StripeClient:
 
     def _after_refusal(self, call: _Call, reply: Reply) -> None:
         """Wait when another try can help, else raise what the answer means."""
-        reason = reply.headers.get("Stripe-Rate-Limited-Reason")
-        if reply.status == 429 and self.limiter is not None:
-            self.limiter.throttled(call.name, reason)
         trouble = trouble_of(reply.status)
         error = self._meaning(call, reply)
+        if isinstance(error, RateLimited) and self.limiter is not None:
+            # Without the header a lock_timeout is nobody's rate; rate_limit blames what we did.
+            unnamed = "endpoint-rate" if error.code == "rate_limit" else None
+            self.limiter.throttled(call.name, error.reason or unnamed)
         replayed = reply.headers.get("Idempotent-Replayed", "").lower() == "true"
         should_retry = reply.headers.get("Stripe-Should-Retry")
         if isinstance(error, NotStripe) and trouble == "other":
             raise error
         if not may_retry(trouble, should_retry, replayed=replayed):
             raise error
-        self._wait_or_raise(call, trouble, error)
+        at_least = stated_wait(reply.headers.get("Retry-After"))
+        self._wait_or_raise(call, trouble, error, at_least)
 
     def _meaning(self, call: _Call, reply: Reply) -> StripeApiError:
         redirected = 300 <= reply.status < 400
@@ -359,17 +350,22 @@ class StripeClient:
             "and the proxy settings between this machine and Stripe."
         )
 
-    def _wait_or_raise(self, call: _Call, trouble: Trouble, error: StripeApiError) -> None:
+    def _wait_or_raise(
+        self, call: _Call, trouble: Trouble, error: StripeApiError, at_least: float = 0.0
+    ) -> None:
         seconds = delay(
             self._retry,
             trouble,
             tries=call.tries,
             elapsed=time.monotonic() - call.began,
             luck=random.random(),  # noqa: S311 - jitter
+            at_least=at_least,
         )
         if seconds is None:
             raise error
-        log.debug("%s: %s, try %d in %.1f s", call.name, trouble, call.tries + 1, seconds)
+        level = logging.DEBUG if call.tries < LOUD_AFTER else logging.WARNING
+        next_try = call.tries + 1
+        log.log(level, "%s: %s trouble, try %d in %.1f s", call.name, trouble, next_try, seconds)
         self._sleep(seconds)
 
 
@@ -383,17 +379,3 @@ def _answer(reply: Reply, *, deleted: bool = False, missing: bool = False) -> An
     return Answer(
         reply.status, reply.headers, reply.body, sent_at, date, deleted=deleted, missing=missing
     )
-
-
-def _from_second(wanted: Mapping[str, Any], created: int) -> dict[str, Any]:
-    """Return parameters that begin again at a second, with the other bounds as they were."""
-    kept = {
-        name: value
-        for name, value in wanted.items()
-        if name not in ("starting_after", "created[lt]", "created[lte]", "created")
-    }
-    bounds = wanted.get("created")
-    if isinstance(bounds, Mapping):
-        lower = {name: value for name, value in bounds.items() if name in ("gt", "gte")}
-        kept.update({f"created[{name}]": value for name, value in lower.items()})
-    return {**kept, "created[lte]": created}

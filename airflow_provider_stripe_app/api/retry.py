@@ -54,15 +54,33 @@ def may_retry(trouble: Trouble, should_retry: str | None, *, replayed: bool) -> 
 
 
 def delay(
-    policy: RetryPolicy, trouble: Trouble, *, tries: int, elapsed: float, luck: float
+    policy: RetryPolicy,
+    trouble: Trouble,
+    *,
+    tries: int,
+    elapsed: float,
+    luck: float,
+    at_least: float = 0.0,
 ) -> float | None:
     """Return the seconds to wait before the next try, ``None`` to give up.
 
     :param tries: tries so far, at least 1.
     :param elapsed: seconds since the first began.
     :param luck: random number in [0, 1): half of the wait is jitter, so that clients part.
+    :param at_least: seconds that the answer asked for.
     """
     if tries >= (policy.rate_attempts if trouble == "rate" else policy.attempts):
         return None
     wait = min(policy.cap, policy.base * 2.0 ** min(tries - 1, 30)) * (0.5 + luck / 2)
+    wait = max(wait, at_least)
     return wait if elapsed + wait <= policy.seconds else None
+
+
+def stated_wait(retry_after: str | None) -> float:
+    """Return the seconds that a ``Retry-After`` header asks for, 0 if none.
+
+    Stripe documents no such header, but gateways on the way send it. Dates are not read: the
+    worker's clock may be wrong.
+    """
+    text = (retry_after or "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0

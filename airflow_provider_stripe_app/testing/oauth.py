@@ -25,6 +25,7 @@ from airflow_provider_stripe_app.testing.oauth_model import (
     Redirect,
     api_error,
     oauth_error,
+    trouble,
 )
 
 __all__ = [
@@ -119,10 +120,7 @@ class OAuthServer(ApiKeys):
             return app
 
     def app(self, client_id: str) -> AppRecord:
-        """Return an app as it is now.
-
-        :raises KeyError: if there is none.
-        """
+        """Return an app as it is now; ``KeyError`` if there is none."""
         return self._apps[client_id]
 
     def apps(self) -> list[AppRecord]:
@@ -311,14 +309,14 @@ class OAuthServer(ApiKeys):
         status, effect = self._failures.pop(0) if self._failures else (0, True)
         if not effect:
             self.counts["failed"] += 1
-            return status, _trouble()
+            return status, trouble()
         if form["grant_type"] == "authorization_code":
             answer = self._exchange(secret_key, form["code"])
         else:
             answer = self._roll(secret_key, form["refresh_token"])
         if status:
             self.counts["failed"] += 1
-            return status, _trouble()
+            return status, trouble()
         return answer
 
     def _exchange(self, secret_key: str, value: str) -> tuple[int, dict[str, object]]:
@@ -399,7 +397,3 @@ class OAuthServer(ApiKeys):
         self.counts["invalid_grant"] += 1
         error = oauth_error("invalid_grant", description)
         return error.status, error.body
-
-
-def _trouble() -> dict[str, object]:
-    return {"error": {"type": "api_error", "message": "An unknown error occurred"}}

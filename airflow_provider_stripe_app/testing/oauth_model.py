@@ -162,3 +162,8 @@ def api_error(status: int, message: str, code: str | None = None) -> AuthError:
 def oauth_error(error: str, description: str) -> AuthError:
     """Build an error as the token endpoint words it."""
     return AuthError(400, {"error": error, "error_description": description})
+
+
+def trouble() -> dict[str, object]:
+    """Build the body of a 5xx."""
+    return {"error": {"type": "api_error", "message": "An unknown error occurred"}}

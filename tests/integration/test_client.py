@@ -383,6 +383,34 @@ def test_a_429_storm_is_survived_and_slows_the_limiter(server):
     assert limiter.rates()["account"] == 392
 
 
+def test_a_rate_limit_without_a_reason_slows_the_endpoint_but_a_lock_does_not(server):
+    limiter = RateLimiter(100, 25, headroom=1)
+    client = StripeClient(
+        StaticToken(TOKEN), api_base=server.url, limiter=limiter, sleep=lambda _: None
+    )
+    server.script = [failure(429, "lock_timeout"), Reply(), failure(429, "rate_limit"), Reply()]
+    client.request("GET", "/v1/x")
+    assert limiter.rates()["GET /v1/x"] == 25
+    client.request("GET", "/v1/x")
+    assert limiter.rates()["GET /v1/x"] < 21
+    assert limiter.rates()["account"] == 100
+
+
+def test_a_gateways_retry_after_is_kept(server, client, naps):
+    server.script = [failure(503, Retry_After="3"), Reply()]
+    client.request("GET", "/v1/x")
+    assert naps == [3.0]
+
+
+def test_long_trouble_is_logged_without_secrets(server, client, caplog):
+    server.script = [*(failure(500) for _ in range(5)), Reply()]
+    with caplog.at_level("WARNING", logger="airflow_provider_stripe_app"):
+        client.request("GET", "/v1/customers/cus_1", PRIVATE)
+    assert "GET /v1/customers/{id}: server trouble, try 5" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "private" not in caplog.text
+
+
 # -- what comes back
 
 

@@ -18,6 +18,7 @@ from airflow_provider_stripe_app.api.errors import (
     classify,
     scrub,
 )
+from airflow_provider_stripe_app.api.paging import follow, from_second
 from airflow_provider_stripe_app.api.params import encode
 from airflow_provider_stripe_app.api.rate_limit import (
     BURST_SECONDS,
@@ -29,7 +30,13 @@ from airflow_provider_stripe_app.api.rate_limit import (
     rate_at,
     scope_of,
 )
-from airflow_provider_stripe_app.api.retry import RetryPolicy, delay, may_retry, trouble_of
+from airflow_provider_stripe_app.api.retry import (
+    RetryPolicy,
+    delay,
+    may_retry,
+    stated_wait,
+    trouble_of,
+)
 from airflow_provider_stripe_app.api.tokens import StaticToken
 from airflow_provider_stripe_app.api.transport import Transport, date_of
 from airflow_provider_stripe_app.exceptions import ConfigurationError, ReauthorizationRequired
@@ -348,3 +355,45 @@ def test_parameters_are_written_as_stripe_reads_them():
         ("text", ""),
     ]
     assert encode(None) == []
+
+
+# -- paging
+
+
+@pytest.mark.parametrize(
+    ("params", "again"),
+    [
+        ({"limit": 5}, {"limit": 5}),
+        ({"created[gte]": 3, "created[lt]": 9}, {"created[gte]": 3}),
+        ({"created": {"gt": 2, "lt": 9}}, {"created[gt]": 2}),
+        ({"created": 7}, {"created[gte]": 7}),
+        ({"created[lte]": 9, "customer": "cus_1"}, {"customer": "cus_1"}),
+    ],
+)
+def test_beginning_again_at_a_second_keeps_the_lower_bound(params, again):
+    assert from_second({**params, "starting_after": "x"}, 7) == {**again, "created[lte]": 7}
+
+
+def test_callers_own_deleted_cursor_is_told():
+    def fetch(_: dict) -> None:
+        raise CursorDeleted("gone")
+
+    with pytest.raises(CursorDeleted):
+        next(follow(fetch, {"starting_after": "x"}))
+
+
+# -- Retry-After
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), (None, 0.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("9" * 30, 0.0), ("²", 0.0)],
+)
+def test_a_gateways_wait_is_understood(header, seconds):
+    assert stated_wait(header) == seconds
+
+
+def test_a_stated_wait_is_kept_unless_it_takes_too_long():
+    policy = RetryPolicy(seconds=10)
+    assert delay(policy, "server", tries=1, elapsed=0, luck=0, at_least=7) == 7
+    assert delay(policy, "server", tries=1, elapsed=0, luck=0, at_least=11) is None
