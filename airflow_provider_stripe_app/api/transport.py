@@ -176,4 +176,4 @@ def _inner(error: BaseException) -> BaseException | None:
     for arg in error.args:
         if isinstance(arg, BaseException):
             return arg
-    return error.__cause__
+    return error.__cause__ or error.__context__
