@@ -217,8 +217,9 @@ def test_expanding_replaces_references(client: stripe.StripeClient) -> None:
 
 
 def test_a_signed_webhook_verifies(sim: SimulatedStripe) -> None:
-    sim.create(None, "customer", {"name": "hook"})
-    payload = json.dumps(sim.objects(None, "event")[-1])
+    made = sim.create(None, "customer", {"name": "hook"})["id"]
+    sent = next(e for e in sim.objects(None, "event") if e["data"]["object"]["id"] == made)
+    payload = json.dumps(sent)
     header = sim.sign(payload, "whsec_secret")
     event = stripe.Webhook.construct_event(payload, header, "whsec_secret")  # type: ignore[no-untyped-call]
     assert event.type == "customer.created"
