@@ -20,6 +20,7 @@ from airflow_provider_stripe_app.api.tokens import StaticToken, TokenProvider
 from airflow_provider_stripe_app.exceptions import (
     ConfigurationError,
     ReauthorizationRequired,
+    StripeAppError,
     TokenUnavailable,
 )
 from airflow_provider_stripe_app.oauth import config
@@ -99,6 +100,7 @@ class BrokerTokens:
         self._patience = patience
         self._lock = threading.Lock()
         self._grant: AccessGrant | None = None
+        self._failure: tuple[float, StripeAppError] | None = None
 
     def get(self) -> str:
         """Return a token with some life left.
@@ -125,10 +127,18 @@ class BrokerTokens:
         :param refused: fingerprint of a token that Stripe refused.
         :raises StripeAppError: as ``get``.
         """
+        arrived = time.monotonic()
         with self._lock:
             grant = self._grant
             if grant is None or not self._usable(grant, refused):
-                grant = self._find(refused)
+                if self._failure is not None and self._failure[0] > arrived:
+                    # Failed for another thread while this one waited: do not wait as long again.
+                    raise type(self._failure[1])(str(self._failure[1]))
+                try:
+                    grant = self._find(refused)
+                except StripeAppError as error:
+                    self._failure = (time.monotonic(), error)
+                    raise
                 _mask(grant.access_token)  # before anybody can log a request with it
                 self._grant = grant
             return grant

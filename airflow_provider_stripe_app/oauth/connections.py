@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.cipher import unseal
-from airflow_provider_stripe_app.oauth.credentials import (
-    AppSettings,
-    InstallationSettings,
-    read_extra,
-    read_settings,
-)
+from airflow_provider_stripe_app.oauth.credentials import AppSettings, read_app, read_extra
 from airflow_provider_stripe_app.oauth.database import transaction
 from airflow_provider_stripe_app.oauth.token_endpoint import TokenEndpoint
 
@@ -44,15 +39,7 @@ def app_settings(app_conn_id: str, *, team_name: str | None = None) -> AppSettin
             f"The app connection {app_conn_id} does not exist: create it (type Stripe App, with "
             "install link and secret key), or name another one in the installation's connection."
         ) from None
-    settings = read_settings(conn)
-    if isinstance(settings, InstallationSettings) and settings.app is not None:
-        return settings.app
-    if isinstance(settings, AppSettings):
-        return settings
-    raise ConfigurationError(
-        f"Connection {app_conn_id} is not an app's: it needs the install link and the secret key "
-        "(sk_…)."
-    )
+    return read_app(conn)
 
 
 def token_endpoint(
@@ -143,7 +130,8 @@ def _merge(session: Session, conn_id: str, ours: dict[str, Any]) -> bool | None:
     scratch = Connection(conn_id=conn_id)
     scratch._extra, scratch.is_extra_encrypted = row[1], row[2]
     extra = read_extra(scratch)
-    merged = {name: value for name, value in {**extra, **ours}.items() if value is not None}
+    gone = {name for name, value in ours.items() if value is None}
+    merged = {name: value for name, value in {**extra, **ours}.items() if name not in gone}
     if merged == extra:
         return True
     scratch.extra = json.dumps(merged)

@@ -203,9 +203,22 @@ def _mode(extra: dict[str, Any], conn_id: str) -> bool | None:
     return known[text]
 
 
-def _app(conn_id: str, login: str, password: str, mode: bool | None) -> AppSettings:
+def read_app(conn: ConnectionLike) -> AppSettings:
+    """Return the settings of an app's connection.
+
+    :param conn: the connection that holds install link and secret key.
+    :raises ConfigurationError: if it does not, naming what to paste.
+    """
     from airflow_provider_stripe_app.oauth import config
 
+    conn_id = str(conn.conn_id)
+    login, password = (conn.login or "").strip(), (conn.password or "").strip()
+    if not login and (not password or password.startswith("rk_")):
+        raise ConfigurationError(
+            f"Connection {conn_id} is not a Stripe App's: paste the app's install link and its "
+            "secret key (sk_…) into it, or name the connection that has them."
+        )
+    mode = _mode(read_extra(conn), conn_id)
     link = parse_install_link(login, marketplace_base=config.marketplace_base(), livemode=mode)
     key = check_secret_key(password, conn_id)
     check_pair(link, key)
@@ -240,10 +253,10 @@ def read_settings(conn: ConnectionLike) -> Settings:
     own_app = app_conn_id in {"", conn_id}
     if password.startswith("rk_") and own_app:
         return _restricted(conn_id, login, password)
-    app = _app(conn_id, login, password, mode) if own_app and (login or password) else None
-    if app is not None and not broker_token:
-        return app
-    if app is None and not app_conn_id and not broker_token:
+    has_app = own_app and bool(login or password)
+    if has_app and not broker_token:
+        return read_app(conn)
+    if not app_conn_id and not broker_token:
         raise ConfigurationError(
             f"Connection {conn_id} says neither how to install a Stripe App (install link and "
             "secret key), nor which installation it is (app_conn_id in extra), nor a restricted "
@@ -256,5 +269,13 @@ def read_settings(conn: ConnectionLike) -> Settings:
         livemode=mode,
         broker_token=broker_token,
         copy=AccessGrant.from_copy(_text(extra, "access_grant_token")),
-        app=app,
+        app=_app_of_quick_start(conn) if has_app else None,
     )
+
+
+def _app_of_quick_start(conn: ConnectionLike) -> AppSettings | None:
+    """Return the app's settings if they are in order: a task with a token does without."""
+    try:
+        return read_app(conn)
+    except ConfigurationError:
+        return None

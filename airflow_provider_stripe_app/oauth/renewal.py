@@ -126,14 +126,15 @@ class Renewal:
         held = self._take(seen)
         return self._ask(held, endpoint, reason) if held is not None else None
 
-    def recover(self, conn_id: str) -> bool:
+    def recover(self, conn_id: str, *, min_age: float = 0.0) -> bool:
         """Store what an earlier renewal could not.
 
         :param conn_id: the installation's connection.
+        :param min_age: seconds that it has waited; less while its own process may still store it.
         :return: whether tokens were stored: read the row again.
         """
         stored = False
-        for path, entry in self._spool.find(conn_id):
+        for path, entry in self._spool.find(conn_id, min_age=min_age):
             if self._adopt(entry, "recovered", "spool") is not None:
                 stored = True
             self._spool.remove(path)

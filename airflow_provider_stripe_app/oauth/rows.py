@@ -10,18 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
 from airflow_provider_stripe_app.oauth.cipher import seal, unseal
 from airflow_provider_stripe_app.oauth.models import History, Installation
-from airflow_provider_stripe_app.oauth.refresh_rules import TokenState
+from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE, TokenState
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 REFUSED = "refused"
 """History reason of a renewal that a refused token caused."""
+
+
+KEEP_HISTORY = 90 * 86400.0
+"""Seconds after which lines of the history are deleted."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +141,6 @@ def token_columns(
     :param refresh_token: the refresh token that came with it.
     :param refresh_expires_at: when that dies, unix seconds.
     """
-    from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE
-
     return {
         "access_token_sealed": seal(grant.access_token),
         "refresh_token_sealed": seal(refresh_token),
@@ -183,6 +185,8 @@ def record(
     :param event: ``installed``, ``refreshed``, ``recovered``, ``error``, ``lost``, ``forgotten`` …
     :param detail: a sentence without secrets.
     """
+    old = delete(History).where(History.conn_id == conn_id, History.at < now - KEEP_HISTORY)
+    session.execute(old.execution_options(synchronize_session=False))
     session.add(
         History(
             conn_id=conn_id,

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -76,10 +77,11 @@ class Spool:
             return None
         return path
 
-    def find(self, conn_id: str) -> list[tuple[Path, Spooled]]:
+    def find(self, conn_id: str, *, min_age: float = 0.0) -> list[tuple[Path, Spooled]]:
         """Return what waits for a connection, oldest first; nothing in the usual case.
 
         :param conn_id: the installation's connection.
+        :param min_age: seconds since it was written; a younger file is just being stored.
         """
         found = []
         try:
@@ -88,6 +90,8 @@ class Spool:
             return []
         for path in names:
             try:
+                if time.time() - path.stat().st_mtime < min_age:
+                    continue
                 values = json.loads(unseal(path.read_text()))
                 granted = Granted(**values.pop("granted"))
                 found.append((path, Spooled(granted=granted, **values)))

@@ -11,9 +11,9 @@ import hmac
 import logging
 import random
 import secrets
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -40,48 +40,17 @@ from airflow_provider_stripe_app.oauth.renewal import (
     update_copy,
 )
 from airflow_provider_stripe_app.oauth.spool import Spool, default_spool
+from airflow_provider_stripe_app.oauth.status import (
+    HistoryLine,
+    InstallationStatus,
+    status_of,
+)
 from airflow_provider_stripe_app.oauth.token_endpoint import REFRESH_TOKEN_SECONDS, Granted
+
+__all__ = ["HistoryLine", "InstallationStatus", "TokenStore"]
 
 log = logging.getLogger(__name__)
 _USED_EVERY = 60.0
-
-
-@dataclass(frozen=True)
-class InstallationStatus:
-    """What people may see of an installation; times are unix seconds. Holds no secret."""
-
-    conn_id: str
-    app_conn_id: str
-    account_id: str
-    livemode: bool
-    status: str
-    permissions_granted: list[str] | None
-    team_name: str | None
-    installed_by: str | None
-    deployment_id: str | None
-    access_expires_at: float
-    refresh_expires_at: float
-    generation: int
-    lease_until: float | None
-    last_refreshed_at: float
-    last_used_at: float | None
-    last_error: str | None
-    last_error_at: float | None
-    last_error_request_id: str | None
-    created_at: float
-    updated_at: float
-
-
-@dataclass(frozen=True)
-class HistoryLine:
-    """One thing that happened to an installation."""
-
-    at: float
-    event: str
-    reason: str | None
-    generation: int | None
-    request_id: str | None
-    detail: str | None
 
 
 class TokenStore:
@@ -155,11 +124,12 @@ class TokenStore:
         refused: str | None,
         min_remaining: float | None,
         wait_seconds: float | None,
-        even_lost: bool,
+        forced: bool,
     ) -> AccessGrant:
         wait = self._policy.wait_seconds if wait_seconds is None else wait_seconds
         deadline = time.monotonic() + wait
         pause = 0.05
+        first_generation = sys.maxsize
         while True:
             seen = self._read(conn_id)
             now = self._clock()
@@ -169,9 +139,10 @@ class TokenStore:
                 now=now,
                 policy=self._policy,
                 min_remaining=min_remaining,
-                even_lost=even_lost,
+                even_lost=forced,
             )
-            if decision is Decision.USE:
+            first_generation = min(first_generation, seen.generation)
+            if decision is Decision.USE or (forced and seen.generation > first_generation):
                 self._mark_used(seen, now)
                 return seen.grant
             if decision is Decision.CAPPED:
@@ -181,7 +152,8 @@ class TokenStore:
                     "it was issued: no more renewals for now. Look for another program that uses "
                     "the same installation, and at Stripe's status page."
                 )
-            if self._spool.find(conn_id) and self._renewal.recover(conn_id):
+            own_process_may = 3.0 if decision is Decision.WAIT else 0.0
+            if self._renewal.recover(conn_id, min_age=own_process_may):
                 continue
             if decision is Decision.LOST:
                 raise ReauthorizationRequired(lost_message(conn_id, seen.last_error))
@@ -190,12 +162,19 @@ class TokenStore:
                 if grant is not None:
                     return grant
             if time.monotonic() + pause > deadline:
-                raise TokenUnavailable(
-                    f"The token of connection {conn_id} is being renewed by another process and "
-                    f"was not ready after {wait:g} s. (Last error: {seen.last_error or 'none'})"
-                )
+                raise self._too_long(seen, now, wait)
             self._sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311
             pause = min(pause * 1.5, 1.0)
+
+    @staticmethod
+    def _too_long(seen: rows.Snapshot, now: float, wait: float) -> TokenUnavailable:
+        subject = f"The token of connection {seen.conn_id}"
+        if seen.state.retry_at is not None and now < seen.state.retry_at:
+            return TokenUnavailable(f"{subject} cannot be renewed right now: {seen.last_error}.")
+        return TokenUnavailable(
+            f"{subject} is being renewed by another process and was not ready after {wait:g} s. "
+            f"(Last error: {seen.last_error or 'none'})"
+        )
 
     def _renew(self, seen: rows.Snapshot, refused: str | None) -> AccessGrant | None:
         was_refused = refused is not None and refused == seen.state.stored
@@ -351,7 +330,7 @@ class TokenStore:
     def installations(self) -> list[InstallationStatus]:
         """Return all installations, by connection id."""
         query = select(Installation).order_by(Installation.conn_id)
-        return transaction(lambda session: [_status(row) for row in session.scalars(query)])
+        return transaction(lambda session: [status_of(row) for row in session.scalars(query)])
 
     def status(self, conn_id: str) -> InstallationStatus | None:
         """Return one installation, ``None`` if the app is not installed for that connection."""
@@ -359,7 +338,7 @@ class TokenStore:
 
         def find(session: Session) -> InstallationStatus | None:
             row = session.scalar(query)
-            return None if row is None else _status(row)
+            return None if row is None else status_of(row)
 
         return transaction(find)
 
@@ -389,8 +368,3 @@ class TokenStore:
         expected = seen.broker_token if seen is not None else secrets.token_urlsafe(32)
         equal = hmac.compare_digest(expected.encode(), broker_token.encode())
         return equal and seen is not None
-
-
-def _status(row: Installation) -> InstallationStatus:
-    names = InstallationStatus.__dataclass_fields__
-    return InstallationStatus(**{name: getattr(row, name) for name in names})

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import stat
 import time
 from dataclasses import replace
@@ -385,6 +388,17 @@ def test_uninstalled_app_is_found_out_and_a_person_may_try_again(lab):
     assert lab.counts["invalid_grant"] == 2
 
 
+def test_two_who_renew_at_once_renew_once(lab):
+    class Slow:
+        def refresh(self, *arguments):
+            time.sleep(0.5)  # so that the other one comes while this one renews
+            return lab.endpoint().refresh(*arguments)
+
+    grants = in_threads(2, lambda: lab.store(endpoint_of=lambda *_: Slow()).renew(lab.conn_id))
+    assert {grant.generation for grant in grants} == {2}
+    assert lab.counts["refresh"] == 1
+
+
 def test_renew_renews_now(lab):
     old = lab.store().live_token(lab.conn_id)
     new = lab.store().renew(lab.conn_id)
@@ -422,6 +436,32 @@ def test_answer_that_cannot_be_stored_waits_sealed_on_disk_for_the_next_one(lab,
     assert lab.works(second.access_token)
     assert (lab.counts["refresh"], lab.spool_files) == (1, [])
     assert lab.store().history(lab.conn_id)[0].event == "recovered"
+
+
+def test_process_killed_between_answer_and_store_loses_nothing(lab):
+    lab.sim.oauth.switches.token_idempotency = False
+    lab.expire()
+
+    def killed():
+        real = renewal.transaction
+
+        def transaction(work, *, patience=10.0):
+            if patience == lab.policy.store_seconds:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(work, patience=patience)
+
+        renewal.transaction = transaction
+        lab.store().live_token(lab.conn_id)
+
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    assert lab.counts["refresh"] == 1
+    lab.set(lease_until=time.time() - 1)
+    assert lab.works(lab.store().live_token(lab.conn_id).access_token)
+    assert lab.counts["refresh"] == 1
+    assert lab.spool_files == []
 
 
 def test_tokens_on_disk_that_are_out_of_date_are_dropped(lab, monkeypatch):
@@ -503,6 +543,23 @@ def test_live_tokens_are_not_stored_without_a_fernet_key_and_test_tokens_with_a_
         lab.store().save_grant("other", replace(granted, livemode=False), app_conn_id="the_app")
     assert "plain text" in caplog.text
     assert lab.store().live_token("other").access_token == "a"
+
+
+def test_rotated_fernet_key_reads_old_rows_and_writes_new_ones(lab, monkeypatch):
+    from airflow.models import crypto
+    from cryptography.fernet import Fernet, MultiFernet
+
+    from airflow_provider_stripe_app.oauth.rotation import rotate_keys
+
+    grant = lab.store().live_token(lab.conn_id)
+    old = Fernet(os.environ["AIRFLOW__CORE__FERNET_KEY"].encode())
+    new = Fernet(Fernet.generate_key())
+    keys = crypto._RealFernet(MultiFernet([new, old]))
+    monkeypatch.setattr(cipher, "get_fernet", lambda: keys)
+    assert rotate_keys() == 1
+    only_new = crypto._RealFernet(MultiFernet([new]))
+    monkeypatch.setattr(cipher, "get_fernet", lambda: only_new)
+    assert lab.store().live_token(lab.conn_id) == grant
 
 
 def test_tokens_of_another_deployment_are_not_rolled(lab, monkeypatch):

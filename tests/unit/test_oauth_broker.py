@@ -160,6 +160,32 @@ def test_busy_broker_passes_its_reason_on():
         world.tokens(patience=0).get()
 
 
+def test_threads_that_waited_for_a_failure_do_not_wait_as_long_again():
+    world = World()
+
+    def slow():
+        time.sleep(0.3)
+        return Busy("Stripe is down")
+
+    world.answers = [slow]
+    tokens = world.tokens(patience=0)
+    errors = []
+
+    def work():
+        try:
+            tokens.get()
+        except TokenUnavailable as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(errors)) == 1
+    assert (len(errors), len(world.asked)) == (5, 1)
+
+
 def test_without_installation_the_page_is_named():
     world = World(broker_token="")
     with pytest.raises(ReauthorizationRequired, match="/stripe-app/"):

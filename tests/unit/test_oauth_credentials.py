@@ -15,6 +15,7 @@ from airflow_provider_stripe_app.oauth.credentials import (
     InstallationSettings,
     RestrictedKeySettings,
     check_pair,
+    read_app,
     read_settings,
 )
 from airflow_provider_stripe_app.oauth.install_link import InstallLink, parse_install_link
@@ -150,6 +151,16 @@ def test_quick_start_is_app_and_installation_in_one():
     assert found.app is not None
     assert found.app_conn_id == "stripe"
     assert found.app.secret_key == "sk_test_abc"
+
+
+def test_task_with_a_token_does_not_need_the_app_part_of_a_quick_start_in_order():
+    extra = json.dumps({"broker_token": "b"})
+    conn = Conn(login="http://127.0.0.1:1/x", password="sk_test_abc", extra=extra)
+    assert read_settings(conn).app is None
+    with pytest.raises(ConfigurationError, match="plain http"):
+        read_app(conn)
+    with pytest.raises(ConfigurationError, match="not a Stripe App's"):
+        read_app(Conn(extra=extra))
 
 
 @pytest.mark.parametrize(
