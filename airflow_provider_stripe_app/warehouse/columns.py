@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ OUR_MARKS = frozenset({"_raw", "_version", "account_id"})
 Path = tuple[str, ...]
 
 _ODD = re.compile(r"[^a-z0-9_]")
-_UNUSABLE_KEY = re.compile(r'["\\\x00-\x1f\x7f]')
+_UNUSABLE_KEY = re.compile(r"^$|[^ !#-\[\]-~]")
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?')
+_ESCAPED_KEY = re.compile(r'\\u[0-9a-fA-F]{4}[^"]*"\s*:')
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,9 @@ def plan_columns(
 
     :param stored: the column map so far.
     :param existing: columns that the table has now; empty if there is no table.
-    :param fields: unknown top-level fields to take in, with their type.
+    :param fields: unknown top-level fields to take in, with their type. Those whose key cannot be
+        written in every engine's path syntax (empty, quotes, backslashes, not ASCII) and
+        those beyond :data:`MAX_COLUMNS` stay in ``_raw`` only.
     :param limit: longest identifier in bytes.
     """
     present = {name.lower() for name in existing}
@@ -178,5 +183,27 @@ def infer_type(value: bytes, before: ColumnType | None) -> ColumnType | None:
 
 def safe_copy(raw: str) -> str | None:
     """Return a copy that every engine can type, ``None`` when the text itself is safe."""
-    copy = sanitize(raw.encode()) if "\\u" in raw else None
-    return None if copy is None else copy.decode()
+    if "\\u" not in raw:
+        return None
+    copy = sanitize(raw.encode())
+    text = plain_keys(raw if copy is None else copy.decode())
+    return None if text == raw else text
+
+
+def plain_keys(text: str) -> str:
+    r"""Return the JSON with no ``\u`` escapes in its keys.
+
+    SQLite compares a path with a key as it is written, so ``"am\u006funt"`` would be missing there.
+
+    :param text: JSON without lone surrogates.
+    """
+    if "\\u" not in text or not _ESCAPED_KEY.search(text):
+        return text
+    return _STRING.sub(_plain_key, text)
+
+
+def _plain_key(match: re.Match[str]) -> str:
+    string, colon = match[1], match[2]
+    if not colon or "\\u" not in string:
+        return match[0]
+    return json.dumps(json.loads(string), ensure_ascii=False) + colon

@@ -18,7 +18,7 @@ from airflow_provider_stripe_app.warehouse.base import (
     TableChange,
     WarehouseError,
 )
-from airflow_provider_stripe_app.warehouse.columns import Slot, infer_type, known_fields
+from airflow_provider_stripe_app.warehouse.columns import Slot, infer_type, known_fields, plain_keys
 from airflow_provider_stripe_app.warehouse.session import Row, Session
 from airflow_provider_stripe_app.warehouse.sql import identifier, literal
 from airflow_provider_stripe_app.warehouse.tables import Table
@@ -67,7 +67,8 @@ def _prepare(batch: Batch, entries: Sequence[_Entry], known: frozenset[str]) -> 
     rows: list[Row] = []
     types: dict[str, ColumnType | None] = {}
     for seq, (row, version, deleted_at, event_id, parent_id) in enumerate(entries):
-        fields = _decode(row)
+        text = plain_keys(row.raw if row.typed_from is None else row.typed_from)
+        fields = _decode(row.id, text)
         livemode = _LIVEMODE.get(bytes(fields.get("livemode", b"")), batch.livemode)
         if deleted_at is None:
             for key in fields.keys() - known:
@@ -85,18 +86,18 @@ def _prepare(batch: Batch, entries: Sequence[_Entry], known: frozenset[str]) -> 
                 livemode,
                 parent_id,
                 row.raw,
-                row.typed_from,
+                None if text is row.raw else text,
             )
         )
     # Sorted: the order of columns must not depend on Python's hashing of a set.
     return Staging(rows, {key: t for key, t in sorted(types.items()) if t is not None})
 
 
-def _decode(row: StagedRow | StagedChild) -> dict[str, msgspec.Raw]:
+def _decode(id_: str, text: str) -> dict[str, msgspec.Raw]:
     try:
-        return _fields_of(row.typed_from or row.raw)
+        return _fields_of(text)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise WarehouseError(f"The JSON of {row.id} cannot be typed ({error}).") from error
+        raise WarehouseError(f"The JSON of {id_} cannot be typed ({error}).") from error
 
 
 def _is_list_object(value: bytes) -> bool:
