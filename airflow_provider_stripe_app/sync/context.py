@@ -72,42 +72,41 @@ class Context:
         """Return the state key of a stream of this account."""
         return StateKey(self.account_id, self.livemode, stream)
 
-    def claim(self, stream: str) -> Claim:
-        """Take the lease of a stream, waiting for another run to finish.
+    def claim(self, *streams: str) -> list[Claim]:
+        """Take the leases of some streams, all or none, waiting for another run to finish.
 
-        :param stream: stream name, or the feed's.
-        :raises LeaseTimeout: if it stays taken for ``options.lease_wait`` seconds.
+        :param streams: stream names, or the feed's.
+        :raises LeaseTimeout: if one stays taken for ``options.lease_wait`` seconds.
         """
         options = self.options
         deadline = time.monotonic() + options.lease_wait
         said = 0.0
+
+        def take(tx: Transaction) -> list[Claim]:
+            return [
+                tx.claim(self.key(s), options.owner, options.lease_ttl, options.run)
+                for s in streams
+            ]
+
         while True:
             try:
-                claim = self.write(
-                    lambda tx: tx.claim(
-                        self.key(stream), options.owner, options.lease_ttl, options.run
-                    )
-                )
+                claims = self.write(take)
             except LeaseHeld as held:
                 now = time.monotonic()
+                what = f"{' or '.join(streams)} of {self.account_id}"
                 if now >= deadline:
                     raise LeaseTimeout(
-                        f"Another run ({held.owner}) has been syncing {stream} of "
-                        f"{self.account_id} for {options.lease_wait:.0f} s. Let it finish, or set "
-                        "max_active_runs=1 on the DAG; nothing was changed by this run."
+                        f"Another run ({held.owner}) has been syncing {what} for "
+                        f"{options.lease_wait:.0f} s. Let it finish, or set max_active_runs=1 on "
+                        "the DAG; nothing was changed by this run."
                     ) from held
                 if now - said > options.progress_seconds:
-                    log.info(
-                        "Waiting for %s, which is syncing %s of %s",
-                        held.owner,
-                        stream,
-                        self.account_id,
-                    )
+                    log.info("Waiting for %s, which is syncing %s", held.owner, what)
                     said = now
                 time.sleep(min(1.0, max(0.1, held.seconds_left)))
                 continue
-            self.claims[stream] = claim
-            return claim
+            self.claims.update(zip(streams, claims, strict=True))
+            return claims
 
     def renew(self) -> None:
         """Renew all leases if a third of their time has passed."""

@@ -101,7 +101,7 @@ class Feed:
         :return: the feed's state as committed.
         :raises FeedGap: if events have been lost; nothing was moved.
         """
-        claim = self._ctx.claim(FEED)
+        [claim] = self._ctx.claim(FEED)
         try:
             old = FeedState.from_json(claim.state) if claim.state and not fresh else None
             done = self._read(claim, old) if old else self._begin()
@@ -111,9 +111,11 @@ class Feed:
             self._ctx.write(
                 partial(self._commit, claim=claim, state=state.to_json(), owed=done.rest)
             )
-            return state
-        finally:
+        except BaseException:
             self._ctx.release(FEED)
+            raise
+        del self._ctx.claims[FEED]
+        return state
 
     def _begin(self) -> Pass:
         page = self._ctx.client.events_page({"limit": 1}, purpose="events")
@@ -169,8 +171,11 @@ class Feed:
     def _commit(
         self, tx: Transaction, claim: Claim, state: str | None, owed: list[Obligation]
     ) -> None:
+        """Store what is owed; with a state, the pass is over and gives its lease back."""
         ctx = self._ctx
         tx.advance(claim, state)
+        if state is not None:
+            tx.release(claim)
         if owed:
             tx.owe(ctx.account_id, ctx.livemode, owed)
             for name in {o.stream for o in owed}:

@@ -110,10 +110,10 @@ class Run:
 
     def _plan(self) -> dict[str, Plan]:
         ctx = self._ctx
-        stored: dict[str, StreamState | None] = {}
-        for unit in self._units:
-            claim = ctx.claim(unit.name)
-            stored[unit.name] = StreamState.from_json(claim.state) if claim.state else None
+        claims = ctx.claim(*(unit.name for unit in self._units))
+        stored = {
+            c.key.stream: StreamState.from_json(c.state) if c.state else None for c in claims
+        }
         self._units = [with_covered(u, stored[u.name]) for u in self._units]
         text = ctx.write(lambda tx: tx.states(ctx.account_id, ctx.livemode)).get(FEED)
         feed = FeedState.from_json(text) if text else None
@@ -210,11 +210,13 @@ class Run:
             return
         if summary.owed:
             log.info("%s: %d objects stay owed for the next run", unit.name, summary.owed)
-        elif state.complete_to != feed.cursor:
-            self._store(unit, replace(state, complete_to=feed.cursor))
+        else:
+            self._states[unit.name] = replace(state, complete_to=feed.cursor)
 
     def _finish(self, feed: FeedState) -> None:
         summary, requests = self._ctx.summary, self._ctx.client.requests
+        self._ctx.write(self._store_and_release)
+        self._ctx.claims.clear()
         for unit in self._units:
             for name in (unit.name, *(c.name for c in unit.children)):
                 table = summary.table(name)
@@ -223,6 +225,12 @@ class Run:
             summary.table(unit.name).requests = made
         if not summary.errors:
             summary.complete_to = feed.cursor
+
+    def _store_and_release(self, tx: Transaction) -> None:
+        for unit in self._units:
+            claim = self._ctx.claims[unit.name]
+            tx.advance(claim, self._states[unit.name].to_json())
+            tx.release(claim)
 
     def _healthy(self) -> list[Unit]:
         return [u for u in self._units if u.name not in self._ctx.summary.errors]

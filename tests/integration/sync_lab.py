@@ -83,12 +83,13 @@ class Lab:
         streams: Sequence[str] = ALL,
         *,
         client: StripeClient | None = None,
+        warehouse: Warehouse | None = None,
         **options: Any,
     ) -> RunSummary:
         """Run a sync in this process."""
         return run_sync(
             client or self.client(),
-            self.warehouse(),
+            warehouse or self.warehouse(),
             account_id=self.account.id,
             livemode=self.account.livemode,
             streams=resolve_streams(streams),
