@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 
 import pytest
 
+from demo.processes import TemporaryHome
+
 # Before anything imports Airflow: it creates its home where this points to, and must not be a
 # developer's own. The same key in every process that a test starts.
-_HOME = tempfile.mkdtemp(prefix="stripe-app-tests-")
+_TEMPORARY = TemporaryHome("stripe-app-tests-")
+_HOME = str(_TEMPORARY.path)
 os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__FERNET_KEY"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
@@ -20,7 +21,7 @@ os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_HOME}/airflow.
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(_HOME, ignore_errors=True)
+    _TEMPORARY.remove()
 
 
 @pytest.fixture(scope="session")
