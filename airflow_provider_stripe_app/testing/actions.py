@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_stripe_app.testing import births
 from airflow_provider_stripe_app.testing.births import birth_item, birth_line, totals
 from airflow_provider_stripe_app.testing.errors import ApiError, invalid, missing, missing_param
 from airflow_provider_stripe_app.testing.events import Cause
@@ -133,8 +134,8 @@ def move_invoice(
         )
         transitions = {**(old.get("status_transitions") or {}), stamp: now}
         new = {**old, "status": after, "status_transitions": transitions}
-        if after == "open" and not old.get("number"):
-            new["number"] = f"SIM-{len(space.collections['invoice']):04d}-{now % 10000:04d}"
+        if after == "open":
+            new.update(births.finalized(ledger, space, new, now))
         if after == "paid":
             new.update(amount_paid=old.get("amount_due"), amount_remaining=0, attempted=True)
         return ledger.commit(space, "invoice", old, new, events=events, cause=cause)

@@ -95,7 +95,13 @@ class Api:
                 body = self._expanded(admission, admission.route.handler(admission.call))
                 answer = self._finish(Response(200, body), request, request_id, admission.call)
             except ApiError as error:
-                answer = self._error(error, request, request_id)
+                # "If incoming parameters fail validation, we don't save the idempotent result"
+                # (https://docs.stripe.com/api/idempotent_requests)
+                self.abandon(admission)
+                return self._error(error, request, request_id)
+            except BaseException:
+                self.abandon(admission)
+                raise
         self.counts[admission.route.operation] += 1
         self.override(admission, answer)
         return answer
@@ -113,7 +119,7 @@ class Api:
 
     def override(self, admission: Admission, answer: Response) -> None:
         """Store an answer under the idempotency key of a request that was carried out."""
-        if admission.key is not None:
+        if admission.key is not None and self.keys.known(admission.key):
             self.keys.finish(admission.key, answer.status, answer.headers, answer.body)
 
     def abandon(self, admission: Admission) -> None:

@@ -14,6 +14,10 @@ from airflow_provider_stripe_app.testing.wire import JsonObject
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.testing.ledger import Ledger, Space
 
+_ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+_LINE_INPUT = frozenset({"discounts", "invoice_item", "price_data", "tax_amounts", "tax_rates"})
+_SHIPPING = ("address", "carrier", "name", "phone", "tracking_number")
+
 _PLAIN: Mapping[str, JsonObject] = {
     "customer": {
         "address": None,
@@ -102,9 +106,14 @@ def birth_line(
     ledger: Ledger, space: Space, invoice: JsonObject, fields: Mapping[str, Any]
 ) -> JsonObject:
     """Return a new line of an invoice."""
-    given = {name: value for name, value in fields.items() if name != "price_data"}
-    amount = given.pop("amount", None)
-    quantity = given.pop("quantity", None) or 1
+    given = {name: value for name, value in fields.items() if name not in _LINE_INPUT}
+    amount, quantity = given.pop("amount", None), given.pop("quantity", None) or 1
+    price_id = (fields.get("pricing") or {}).get("price")
+    price: JsonObject = {}
+    if price_id is not None:
+        record = space.record("price", price_id, "lines[0][pricing][price]", 400)
+        price = space.collections["price"].whole(record)
+        amount = (price["unit_amount"] or 0) * quantity if amount is None else amount
     line = objects.make_line(
         ledger.rng,
         id=given.pop("id", None) or ledger.new_id("il_"),
@@ -113,10 +122,13 @@ def birth_line(
         currency=invoice["currency"],
         amount=1000 if amount is None else amount,
         quantity=quantity,
+        price=price.get("id"),
+        product=price.get("product"),
         livemode=space.livemode,
         metadata={},
         description=None,
     )
+    given.pop("pricing", None)
     return merged(line, given)
 
 
@@ -142,6 +154,37 @@ def birth_item(
         billing_thresholds=None,
     )
     return merged(item, given)
+
+
+def finalized(ledger: Ledger, space: Space, invoice: JsonObject, now: int) -> JsonObject:
+    """Return what an invoice gets when it is finalized: number, links and dates."""
+    mode = "live" if space.livemode else "test"
+    link = f"{space.account_id}/{mode}_{invoice['id'][3:]}"
+    number = f"{invoice['id'][-8:].upper()}-{ledger.rng.randrange(10_000):04d}"
+    return {
+        "number": invoice.get("number") or number,
+        "hosted_invoice_url": f"https://invoice.stripe.com/i/{link}?s=ap",
+        "invoice_pdf": f"https://pay.stripe.com/invoice/{link}/pdf?s=ap",
+        "effective_at": invoice.get("effective_at") or now,
+        "ending_balance": 0,
+        "automatically_finalizes_at": None,
+        "next_payment_attempt": None,
+    }
+
+
+def completed(kind: str, obj: JsonObject) -> JsonObject:
+    """Return an object whose addresses have all their fields, as Stripe shows partial ones."""
+    if kind != "customer":
+        return obj
+    shipping = obj.get("shipping")
+    if shipping:
+        parts = {**dict.fromkeys(_SHIPPING), **shipping}
+        obj = {**obj, "shipping": {**parts, "address": _address(parts["address"])}}
+    return {**obj, "address": _address(obj.get("address"))}
+
+
+def _address(given: JsonObject | None) -> JsonObject | None:
+    return {**dict.fromkeys(_ADDRESS), **given} if given else None
 
 
 def totals(invoice: JsonObject) -> JsonObject:
@@ -173,7 +216,7 @@ def _customer(ledger: Ledger, space: Space, fields: JsonObject) -> JsonObject:
             "rendering_options": None,
         },
     )
-    return merged(made, fields)
+    return completed("customer", merged(made, fields))
 
 
 def _invoice(ledger: Ledger, space: Space, fields: JsonObject) -> JsonObject:
@@ -218,6 +261,10 @@ def _subscription(ledger: Ledger, space: Space, fields: JsonObject) -> JsonObjec
         if isinstance(items, Mapping)
         else [birth_item(ledger, space, {"id": fields["id"]}, entry) for entry in items]
     )
+    days = fields.pop("trial_period_days", None)
+    if days:
+        start = fields["created"]
+        fields |= {"trial_start": start, "trial_end": start + days * 86400}
     made = objects.make_subscription(
         ledger.rng,
         id=fields["id"],
@@ -225,7 +272,7 @@ def _subscription(ledger: Ledger, space: Space, fields: JsonObject) -> JsonObjec
         customer=customer_id,
         items=data,
         livemode=space.livemode,
-        status=fields.pop("status", "active"),
+        status=fields.pop("status", "trialing" if days else "active"),
         **_PLAIN["subscription"],
         test_clock=customer.get("test_clock"),
     )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from airflow_provider_stripe_app.testing.clock import SimClock
 from airflow_provider_stripe_app.testing.populate import SPREADS
-from airflow_provider_stripe_app.testing.server import DEFAULT_ACCOUNT, SimulatedStripe
+from airflow_provider_stripe_app.testing.scripting import DEFAULT_ACCOUNT
+from airflow_provider_stripe_app.testing.server import SimulatedStripe
 from airflow_provider_stripe_app.testing.switches import Switches, parse_switch
 
 

@@ -58,6 +58,11 @@ class SimClock:
                 self._frozen = None
         return self.now()
 
+    def reset(self) -> None:
+        """Go back to real time."""
+        with self._lock:
+            self._offset, self._frozen = 0.0, None
+
     @property
     def frozen(self) -> bool:
         """Whether the clock stands still."""

@@ -12,9 +12,9 @@ from airflow_provider_stripe_app.testing.messages import Request, Response
 from airflow_provider_stripe_app.testing.wire import decode, encode
 
 if TYPE_CHECKING:
-    from airflow_provider_stripe_app.testing.ledger import Space
     from airflow_provider_stripe_app.testing.oauth import AppRecord
-    from airflow_provider_stripe_app.testing.server import Account, SimulatedStripe
+    from airflow_provider_stripe_app.testing.scripting import Account
+    from airflow_provider_stripe_app.testing.server import SimulatedStripe
 
 Arguments = Mapping[str, Any]
 Control = Callable[["SimulatedStripe", Arguments], Any]
@@ -43,24 +43,6 @@ def handle(sim: SimulatedStripe, request: Request) -> Response:
         return _json(error.status, error.body("req_control"))
     except (KeyError, ValueError, TypeError) as error:
         return _json(400, {"error": f"{type(error).__name__}: {error}"})
-
-
-def raw_objects(space: Space, kind: str) -> list[bytes]:
-    """Return the living objects of a type, oldest first; see :meth:`.SimulatedStripe.raw_objects`.
-
-    :raises ValueError: for an unknown type.
-    """
-    if kind == "event":
-        return [event.render() for event in space.events.all()]
-    if kind == "account":
-        return [encode(space.account)]
-    parent = {"line_item": "invoice", "subscription_item": "subscription"}.get(kind, kind)
-    if parent not in space.collections:
-        raise ValueError(f"There are no objects of type {kind!r}")
-    collection = space.collections[parent]
-    if parent == kind:
-        return [record.raw for record in collection.ordered]
-    return [raw for record in collection.ordered for raw in collection.children_of(record)]
 
 
 def _objects(sim: SimulatedStripe, arguments: Arguments) -> Response:
@@ -112,6 +94,11 @@ def _switches(sim: SimulatedStripe, _: Arguments) -> Any:
 def _set_switches(sim: SimulatedStripe, arguments: Arguments) -> Any:
     sim.switches.set(**arguments)
     return sim.switches.as_dict()
+
+
+def _reset(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    sim.reset()
+    return _clock(sim, arguments)
 
 
 def _faults(sim: SimulatedStripe, _: Arguments) -> Any:
@@ -262,6 +249,7 @@ def _stats(sim: SimulatedStripe, arguments: Arguments) -> Any:
 
 ROUTES: Mapping[tuple[str, str], Control] = {
     ("GET", "clock"): _clock,
+    ("POST", "reset"): _reset,
     ("POST", "advance"): _advance,
     ("POST", "freeze"): _freeze,
     ("GET", "switches"): _switches,

@@ -18,7 +18,7 @@ from airflow_provider_stripe_app.testing.lists import (
     parse_query,
     render_page,
 )
-from airflow_provider_stripe_app.testing.resources import Resource, names
+from airflow_provider_stripe_app.testing.resources import Resource, event_permission, names
 from airflow_provider_stripe_app.testing.store import Record
 from airflow_provider_stripe_app.testing.wire import (
     JsonObject,
@@ -30,7 +30,7 @@ from airflow_provider_stripe_app.testing.wire import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_stripe_app.testing.events import Cause
+    from airflow_provider_stripe_app.testing.events import Cause, Event
     from airflow_provider_stripe_app.testing.ledger import Ledger, Space
     from airflow_provider_stripe_app.testing.oauth import Grant
 
@@ -140,7 +140,7 @@ def account(call: Call) -> bytes:
 
 def events(call: Call) -> bytes:
     """Answer ``GET /v1/events``."""
-    found, more = call.space.events.page(call.params, call.ledger.clock.now())
+    found, more = call.space.events.page(call.params, call.ledger.clock.now(), _may_see(call))
     return render_page([event.render() for event in found], more, call.path)
 
 
@@ -148,7 +148,8 @@ def event(call: Call) -> bytes:
     """Answer ``GET /v1/events/{id}``."""
     _only(call.params, ())
     found = call.space.events.get(call.ids[0], call.ledger.clock.now())
-    if found is None:
+    may_see = _may_see(call)
+    if found is None or (may_see is not None and not may_see(found)):
         raise missing("event", call.ids[0])
     return found.render()
 
@@ -164,6 +165,13 @@ def _only(params: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     for name in ("limit", "starting_after", "ending_before"):
         if name in params:
             raise unknown_param(name)
+
+
+def _may_see(call: Call) -> Callable[[Event], bool] | None:
+    """Return the test for events whose objects the caller may read, ``None`` if all."""
+    if call.grant.permissions is None or not call.ledger.switches.event_permissions:
+        return None
+    return lambda event: call.grant.allows(f"{event_permission(event.type)}_read")
 
 
 def _state(call: Call, kind: str) -> list[Record]:

@@ -138,14 +138,20 @@ class EventLog:
         return event
 
     def get(self, id_: str, now: float) -> Event | None:
-        """Return an event that can be seen now."""
+        """Return an event that can be seen now, whoever asks."""
         event = self._by_id.get(id_)
         return event if event is not None and self._visible(event, now) else None
 
-    def page(self, params: Mapping[str, Any], now: float) -> tuple[list[Event], bool]:
+    def page(
+        self,
+        params: Mapping[str, Any],
+        now: float,
+        allowed: Callable[[Event], bool] | None = None,
+    ) -> tuple[list[Event], bool]:
         """Answer ``GET /v1/events``.
 
         :param params: the parsed query.
+        :param allowed: whether the caller may see an event; ``None`` if all.
         :return: the events, newest first, and whether there are more.
         :raises ApiError: for what Stripe refuses.
         """
@@ -156,7 +162,8 @@ class EventLog:
         bounded = ListQuery(query.limit, query.starting_after, query.ending_before, low, query.high)
 
         def keep(event: Event) -> bool:
-            return event.visible_at <= now and (matches is None or matches(event.type))
+            wanted = matches is None or matches(event.type)
+            return wanted and event.visible_at <= now and (allowed is None or allowed(event))
 
         return paginate(self._ordered, bounded, lambda id_: self.get(id_, now), "event", keep)
 

@@ -39,10 +39,10 @@ class Protocol(HttpToolsProtocol):
 class Application:
     """The ASGI application.
 
-    :param service: answers requests.
+    :param service: returns what answers requests; another one after a reset.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Callable[[], Service]) -> None:
         self._service = service
         self._stopping: asyncio.Event | None = None
 
@@ -52,7 +52,7 @@ class Application:
             return
         if self._stopping is None:
             self._stopping = asyncio.Event()
-        service = self._service
+        service = self._service()
         request = await _read(scope, receive)
         if request.path.startswith("/_sim/"):
             await self._send(send, await asyncio.to_thread(service.control, request))
@@ -104,7 +104,7 @@ class Application:
 
     def _head(self, response: Response) -> dict[str, Any]:
         headers = [
-            (b"date", self._service.clock.http_date()),
+            (b"date", self._service().clock.http_date()),
             (b"content-type", response.content_type.encode()),
             (b"content-length", b"%d" % len(response.body)),
         ]

@@ -67,6 +67,10 @@ class IdempotencyKeys:
         stored = self._stored[key]
         stored.status, stored.headers, stored.body = status, headers, body
 
+    def known(self, key: tuple[str, bool, str]) -> bool:
+        """Tell whether a key is open or holds an answer."""
+        return key in self._stored
+
     def abandon(self, key: tuple[str, bool, str]) -> None:
         """Forget a key whose request was never carried out."""
         self._stored.pop(key, None)

@@ -8,11 +8,12 @@ from random import Random
 from threading import RLock
 from typing import Any
 
-from airflow_provider_stripe_app.testing.births import birth, birth_account
+from airflow_provider_stripe_app.testing.births import birth, birth_account, completed
 from airflow_provider_stripe_app.testing.clock import SimClock
 from airflow_provider_stripe_app.testing.errors import invalid, missing
 from airflow_provider_stripe_app.testing.events import Cause, EventLog
 from airflow_provider_stripe_app.testing.forms import differences, merged
+from airflow_provider_stripe_app.testing.objects import plan_of
 from airflow_provider_stripe_app.testing.resources import BY_KIND, COLLECTIONS
 from airflow_provider_stripe_app.testing.store import Collection, Record
 from airflow_provider_stripe_app.testing.switches import Switches
@@ -64,6 +65,25 @@ class Space:
     def whole(self, kind: str, id_: str) -> JsonObject:
         """Return a living object with all its children."""
         return self.collections[kind].whole(self.record(kind, id_))
+
+    def raw_objects(self, kind: str) -> list[bytes]:
+        """Return the living objects of a type as Stripe would return them now, oldest first.
+
+        :param kind: a type with a list of its own, ``account``, ``event``, ``line_item`` or
+            ``subscription_item``.
+        :raises ValueError: for an unknown type.
+        """
+        if kind == "event":
+            return [event.render() for event in self.events.all()]
+        if kind == "account":
+            return [encode(self.account)]
+        parent = {"line_item": "invoice", "subscription_item": "subscription"}.get(kind, kind)
+        if parent not in self.collections:
+            raise ValueError(f"There are no objects of type {kind!r}")
+        collection = self.collections[parent]
+        if parent == kind:
+            return [record.raw for record in collection.ordered]
+        return [raw for record in collection.ordered for raw in collection.children_of(record)]
 
 
 class Ledger:
@@ -147,8 +167,11 @@ class Ledger:
             if kind == "account":
                 return self._update_account(space, changes, cause, silent)
             old = space.whole(kind, id_)
-            new = merged(old, changes)
-            return self.commit(space, kind, old, new, cause=cause, silent=silent)
+            new = completed(kind, merged(old, changes))
+            made = self.commit(space, kind, old, new, cause=cause, silent=silent)
+            if kind == "price" and self.switches.embedded_prices:
+                self._show_price(space, made)
+            return made
 
     def commit(
         self,
@@ -242,6 +265,19 @@ class Ledger:
         deletable = kind == "customer" or (kind == "invoice" and last.status == "draft")
         if self._pages % every == 0 and deletable and last.id in space.collections[kind].by_id:
             self.delete(space, kind, last.id)
+
+    def _show_price(self, space: Space, price: JsonObject) -> None:
+        """Show a changed price in the subscription items that carry it; no event says so."""
+        wanted = price["id"].encode()
+        for record in list(space.collections["subscription"].ordered):
+            parts = record.children or (record.raw,)
+            if not any(wanted in part for part in parts):
+                continue
+            whole = space.collections["subscription"].whole(record)
+            for item in whole["items"]["data"]:
+                if item["price"]["id"] == price["id"]:
+                    item.update(price=price, plan=plan_of(price))
+            self.store(space, "subscription", whole)
 
     def _reused(self, collection: Collection) -> str | None:
         chance = self.switches.reuse_ids

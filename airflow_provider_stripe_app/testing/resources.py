@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 Deletion = Literal["never", "tombstone", "draft_only", "cancel", "gone"]
@@ -180,10 +181,23 @@ COLLECTIONS: tuple[Resource, ...] = (CUSTOMER, INVOICE, SUBSCRIPTION, PRODUCT, P
 BY_KIND: Mapping[str, Resource] = {row.kind: row for row in (*COLLECTIONS, ITEM)}
 BY_PATH: Mapping[str, Resource] = {row.path: row for row in (*COLLECTIONS, ITEM)}
 
+
+@cache
+def event_permission(event_type: str) -> str:
+    """Return the stem of the permission that an event's object needs (STRIPE.md §1)."""
+    stems = {row.event: row.permission for row in (*COLLECTIONS, ITEM)}
+    parts = event_type.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        stem = stems.get(".".join(parts[:length]))
+        if stem is not None:
+            return stem
+    return "connected_account"
+
+
 TRANSIENT = names(
     "payment_behavior proration_behavior proration_date off_session validate source "
     "add_invoice_items pending_invoice_items_behavior from_invoice trial_from_plan "
-    "backdate_start_date trial_period_days transfer_lookup_key payment_method tax_id_data "
+    "backdate_start_date tax transfer_lookup_key payment_method tax_id_data "
     "default_price_data product_data cash_balance expand clear_usage"
 )
 """Parameters that steer a request but are no fields of the object."""

@@ -43,6 +43,7 @@ class Switches(OAuthSwitches):
     :param test_clocks_hidden: objects on a test clock are left out of lists (they stay in events).
     :param delete_cursor_every: after every n-th list page its last object is deleted; 0: never.
     :param silent_changes: probability that a change emits no event.
+    :param embedded_prices: a changed price shows in the subscription items that carry it, silently.
 
     Events:
 
@@ -51,6 +52,8 @@ class Switches(OAuthSwitches):
     :param event_shuffle: whether events of one second come in an order of chance.
     :param event_api_version: version in which event payloads are rendered (the account's default
         version on Stripe); payloads before 2025-03-31 have the older shape.
+
+    :param event_permissions: events show only what the caller may read besides ``event_read``.
 
     Form and strictness:
 
@@ -77,11 +80,13 @@ class Switches(OAuthSwitches):
     test_clocks_hidden: bool = True
     delete_cursor_every: int = 0
     silent_changes: float = 0.0
+    embedded_prices: bool = True
 
     event_delay: Range = (0.0, 0.0)
     event_retention: float = 30 * 86400.0
     event_shuffle: bool = True
     event_api_version: str = API_VERSION
+    event_permissions: bool = True
 
     pretty_json: bool = False
     default_api_version: str = API_VERSION
@@ -97,6 +102,11 @@ class Switches(OAuthSwitches):
         """
         checked = {name: self._checked(name, value) for name, value in values.items()}
         for name, value in checked.items():
+            setattr(self, name, value)
+
+    def reset(self) -> None:
+        """Set every switch to its default."""
+        for name, value in dataclasses.asdict(Switches()).items():
             setattr(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:

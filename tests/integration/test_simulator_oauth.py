@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from airflow_provider_stripe_app.testing import SimulatedStripe, Switches
+from airflow_provider_stripe_app.testing import SimulatedStripe
 from airflow_provider_stripe_app.testing.oauth import AppRecord
 
 CALLBACK = "http://localhost:8080/stripe-app/callback"
@@ -43,10 +43,17 @@ class Form(HTMLParser):
             self.accounts.append(data)
 
 
-@pytest.fixture
-def sim() -> Iterator[SimulatedStripe]:
-    with SimulatedStripe(seed=9, switches=Switches(rate_limits=False)) as running:
+@pytest.fixture(scope="module")
+def server() -> Iterator[SimulatedStripe]:
+    with SimulatedStripe(seed=9) as running:
         yield running
+
+
+@pytest.fixture
+def sim(server: SimulatedStripe) -> SimulatedStripe:
+    server.reset()
+    server.switches.set(rate_limits=False)
+    return server
 
 
 @pytest.fixture

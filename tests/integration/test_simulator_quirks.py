@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_stripe_app.testing import SimulatedStripe, Switches
+from airflow_provider_stripe_app.testing import SimulatedStripe
+from airflow_provider_stripe_app.testing.errors import ApiError
 
 Json = dict[str, Any]
 
@@ -46,11 +47,18 @@ class Browser:
         return result
 
 
-@pytest.fixture
-def sim() -> Iterator[SimulatedStripe]:
-    with SimulatedStripe(seed=5, switches=Switches(rate_limits=False)) as running:
-        running.clock.freeze(1_790_000_000)
+@pytest.fixture(scope="module")
+def server() -> Iterator[SimulatedStripe]:
+    with SimulatedStripe(seed=5) as running:
         yield running
+
+
+@pytest.fixture
+def sim(server: SimulatedStripe) -> SimulatedStripe:
+    server.reset()
+    server.switches.set(rate_limits=False)
+    server.clock.freeze(1_790_000_000)
+    return server
 
 
 @pytest.fixture
@@ -347,3 +355,92 @@ def test_populate_can_crowd_objects(spread: Any, seconds: int) -> None:
     events = [e for e in sim.objects(None, "event") if e["type"] == "customer.created"]
     assert len(events) == 300
     assert {e["created"] for e in events} == created
+
+
+def test_a_changed_price_shows_in_subscription_items_without_an_event(
+    sim: SimulatedStripe, web: Browser
+) -> None:
+    monthly = {"currency": "usd", "unit_amount": 5, "recurring": {"interval": "month"}}
+    price = sim.create(None, "price", monthly)["id"]
+    items = [{"price": price}] * 12
+    subscription = sim.create(None, "subscription", {"items": items})["id"]
+    other = sim.get(None, sim.create(None, "subscription")["id"])
+    sim.update(None, price, {"nickname": "renamed"})
+    shown = web.get("subscription_items", subscription=subscription, limit=100)["data"]
+    assert {item["price"]["nickname"] for item in shown} == {"renamed"}
+    assert {item["plan"]["nickname"] for item in shown} == {"renamed"}
+    assert web.ids("events", type="customer.subscription.updated") == []
+    sim.switches.set(embedded_prices=False)
+    sim.update(None, price, {"nickname": "again"})
+    first = web.get(f"subscriptions/{subscription}")["items"]["data"][0]
+    assert first["price"]["nickname"] == "renamed"
+    assert sim.get(None, other["id"]) == {**other, "items": sim.get(None, other["id"])["items"]}
+
+
+def test_events_need_the_permission_of_their_object_too(sim: SimulatedStripe, web: Browser) -> None:
+    customer = sim.create(None, "customer")["id"]
+    sim.create(None, "invoice", {"customer": customer})
+    web.key = sim.restricted_key(["event_read", "invoice_read"])
+    assert [e["type"] for e in web.get("events")["data"]] == ["invoice.created"]
+    hidden = next(e for e in sim.objects(None, "event") if e["type"] == "customer.created")
+    assert web.get(f"events/{hidden['id']}")["error"]["code"] == "resource_missing"
+    sim.switches.set(event_permissions=False)
+    assert len(web.get("events")["data"]) == 2
+
+
+def test_finalizing_gives_an_invoice_its_number_and_links(
+    sim: SimulatedStripe, web: Browser
+) -> None:
+    draft = sim.create(None, "invoice", {"lines": [{"amount": 5}]})
+    assert (draft["number"], draft["hosted_invoice_url"]) == (None, None)
+    sim.move_invoice(None, draft["id"], "finalize")
+    final = web.get(f"invoices/{draft['id']}")
+    assert final["number"]
+    assert final["hosted_invoice_url"].startswith("https://invoice.stripe.com/i/acct_")
+    assert final["status_transitions"]["finalized_at"] == sim.clock.now()
+    with pytest.raises(ApiError, match="draft"):
+        sim.add_lines(None, draft["id"], [{"amount": 1}])
+    with pytest.raises(ApiError, match="draft"):
+        sim.delete(None, draft["id"])
+    sim.delete(None, draft["id"], force=True)
+    assert web.get(f"invoices/{draft['id']}")["error"]["code"] == "resource_missing"
+
+
+def test_what_is_given_in_part_is_shown_whole(sim: SimulatedStripe, web: Browser) -> None:
+    made = sim.create(None, "customer", {"address": {"city": "Łódź"}})
+    assert made["address"] == {
+        "city": "Łódź",
+        "country": None,
+        "line1": None,
+        "line2": None,
+        "postal_code": None,
+        "state": None,
+    }
+    assert sim.update(None, made["id"], {"address": None})["address"] is None
+    assert web.get(f"customers/{made['id']}")["address"] is None
+
+
+def test_a_reset_forgets_everything_but_the_address(sim: SimulatedStripe, web: Browser) -> None:
+    sim.create(None, "customer")
+    sim.fail("status", "/v1/")
+    sim.switches.set(event_delay=9)
+    url, key = sim.url, web.key
+    assert web.control("POST", "reset")["frozen"] is False
+    assert sim.url == url
+    assert sim.objects(None, "customer") == []
+    assert sim.switches.event_delay == (0.0, 0.0)
+    assert sim.faults.rules() == []
+    answer = requests.get(
+        f"{url}/v1/customers", headers={"Authorization": f"Bearer {key}"}, timeout=5
+    )
+    assert answer.status_code == 401
+
+
+def test_starting_and_stopping_at_once_is_harmless() -> None:
+    for _ in range(3):
+        sim = SimulatedStripe()
+        sim.start()
+        sim.stop()
+    sim.start()
+    assert requests.get(f"{sim.url}/_sim/clock", timeout=5).status_code == 200
+    sim.stop()
