@@ -301,16 +301,15 @@ def settle(
     return deleted
 
 
-def check_committed(
-    session: Session, key: StateKey, fence: int, batch: int, released: bool
-) -> None:
+def check_committed(session: Session, key: StateKey, fence: int, batch: int) -> None:
     """Re-read what a committed transaction wrote (EQUALITY §7).
 
-    :param released: somebody else may have claimed since.
+    Somebody may have claimed since: a higher fence is fine, the batch number only ever rises.
+
     :raises WarehouseError: if it is not there.
     """
     found = read_marks(session, key)
-    if found == (fence, batch) or (released and found[0] > fence and found[1] >= batch):
+    if found == (fence, batch) or (found[0] > fence and found[1] >= batch):
         return
     raise WarehouseError(
         f"{session.where}: the commit for stream {key.stream} of {key.account_id} did not take "

@@ -44,14 +44,12 @@ class SqlTransaction:
         self._schema_version = schema_version
         self._ttls = ttls
         self._expected: dict[StateKey, tuple[int, int]] = {}
-        self._released: set[StateKey] = set()
 
     def claim(self, key: StateKey, owner: str, ttl: float, run: str) -> Claim:
         """See the protocol."""
         claim, batch = state.claim(self._session, key, owner, ttl, run)
         self._ttls[key] = ttl
         self._expected[key] = (claim.fence, batch)
-        self._released.discard(key)
         return claim
 
     def advance(self, claim: Claim, state: str | None) -> None:
@@ -62,7 +60,6 @@ class SqlTransaction:
     def release(self, claim: Claim) -> None:
         """See the protocol."""
         state.release(self._session, claim)
-        self._released.add(claim.key)
 
     def states(self, account_id: str, livemode: bool) -> dict[str, str]:
         """See the protocol."""
@@ -114,7 +111,7 @@ class SqlTransaction:
         :raises WarehouseError: if it is not there.
         """
         for key, (fence, batch) in self._expected.items():
-            state.check_committed(self._session, key, fence, batch, key in self._released)
+            state.check_committed(self._session, key, fence, batch)
 
 
 _advance = state.advance  # the method's parameter of the contract is called ``state``
