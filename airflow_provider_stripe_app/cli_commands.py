@@ -8,10 +8,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_stripe_app.exceptions import (
@@ -32,27 +33,52 @@ REAUTHORIZE = 3
 
 CALLBACK_VARIABLE = "STRIPE_APP_CALLBACK"
 
-Command = Callable[["Namespace"], None]
+
+@dataclass(frozen=True)
+class Result:
+    """What a command says on standard output, and its exit status."""
+
+    text: str = ""
+    status: int = 0
 
 
-def _command(function: Command) -> Command:
-    """Make errors one sentence on standard error and an exit status."""
+def _command(function: Callable[[Namespace], Result]) -> Callable[[Namespace], None]:
+    """Make errors one sentence on standard error, and keep standard output for the result."""
 
     @functools.wraps(function)
     def guarded(args: Namespace) -> None:
         try:
-            function(args)
+            with _logs_to_stderr():
+                result = function(args)
         except ReauthorizationRequired as error:
             _stop(str(error), REAUTHORIZE)
         except StripeAppError as error:
             _stop(str(error), FAILED)
         except KeyboardInterrupt:
             _stop("Interrupted.", 130)
+        else:
+            sys.stdout.write(result.text)
+            if result.status:
+                raise SystemExit(result.status)
 
     return guarded
 
 
-def _stop(text: str, status: int) -> None:
+@contextmanager
+def _logs_to_stderr() -> Iterator[None]:
+    """Send what Airflow logs meanwhile to standard error, as a file: 3.2 writes it to stdout."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _stop(text: str, status: int) -> NoReturn:
     print(text, file=sys.stderr)
     raise SystemExit(status)
 
@@ -81,7 +107,7 @@ def _installer() -> Installer:
 
 
 @_command
-def manifest(args: Namespace) -> None:
+def manifest(args: Namespace) -> Result:
     """Write ``stripe-app.json``."""
     from airflow_provider_stripe_app.oauth import manifest as made
 
@@ -100,8 +126,7 @@ def manifest(args: Namespace) -> None:
         )
     )
     if args.output_file is None:
-        sys.stdout.write(text)
-        return
+        return Result(text)
     path = Path(args.output_file)
     try:
         with path.open("w" if args.force else "x", encoding="utf-8") as file:
@@ -111,13 +136,14 @@ def manifest(args: Namespace) -> None:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
     print(f"Wrote {path}.", file=sys.stderr)
+    return Result()
 
 
 @_command
-def install_url(args: Namespace) -> None:
+def install_url(args: Namespace) -> Result:
     """Print the address of Stripe's consent page."""
     conn_id = args.installation_conn_id or args.conn_id
-    print(_installer().begin(args.conn_id, conn_id, _user()))
+    address = _installer().begin(args.conn_id, conn_id, _user())
     print(
         "Open this address within 10 minutes. Stripe then sends the browser to an address that "
         "begins "
@@ -126,10 +152,11 @@ def install_url(args: Namespace) -> None:
         "is wrong, and run: airflow stripe-app exchange",
         file=sys.stderr,
     )
+    return Result(f"{address}\n")
 
 
 @_command
-def exchange(args: Namespace) -> None:
+def exchange(args: Namespace) -> Result:
     """Finish an installation."""
     from airflow_provider_stripe_app.oauth.install import DifferentAccount
 
@@ -145,7 +172,9 @@ def exchange(args: Namespace) -> None:
             ) from None
         installed = steps.confirm(different.handle, user, lambda *_: None)
     mode = "live" if installed.livemode else "test"
-    print(f"Installed {installed.account_id} ({mode} mode) in connection {installed.conn_id}.")
+    return Result(
+        f"Installed {installed.account_id} ({mode} mode) in connection {installed.conn_id}.\n"
+    )
 
 
 def _finish(steps: Installer, values: dict[str, str], args: Namespace, user: str) -> Installed:
@@ -200,7 +229,7 @@ def _agrees(question: str) -> bool:
 
 
 @_command
-def status(args: Namespace) -> None:
+def status(args: Namespace) -> Result:
     """Show installations; exit status 3 if one has to be installed again."""
     from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE
     from airflow_provider_stripe_app.oauth.store import TokenStore
@@ -211,13 +240,11 @@ def status(args: Namespace) -> None:
         if not found:
             raise ReauthorizationRequired(f"The app is not installed in connection {args.conn_id}.")
     if args.json:
-        print(json.dumps([asdict(one) for one in found], indent=2))
-    elif found:
-        print("\n".join(_line(one) for one in found))
+        text = json.dumps([asdict(one) for one in found], indent=2)
     else:
-        print("Nothing is installed.")
-    if any(one.status != ACTIVE for one in found):
-        raise SystemExit(REAUTHORIZE)
+        text = "\n".join(_line(one) for one in found) or "Nothing is installed."
+    lost = any(one.status != ACTIVE for one in found)
+    return Result(f"{text}\n", REAUTHORIZE if lost else 0)
 
 
 def _line(one: InstallationStatus) -> str:
@@ -235,18 +262,18 @@ def _line(one: InstallationStatus) -> str:
 
 
 @_command
-def refresh(args: Namespace) -> None:
+def refresh(args: Namespace) -> Result:
     """Renew an installation's tokens now."""
     from airflow_provider_stripe_app.oauth.store import TokenStore
     from airflow_provider_stripe_app.plugin.pages import relative
 
     grant = TokenStore().renew(args.conn_id)
     ends = relative(grant.expires_at, time.time())
-    print(f"Renewed {args.conn_id}: generation {grant.generation}, ends {ends}.")
+    return Result(f"Renewed {args.conn_id}: generation {grant.generation}, ends {ends}.\n")
 
 
 @_command
-def disconnect(args: Namespace) -> None:
+def disconnect(args: Namespace) -> Result:
     """Forget an installation here."""
     from airflow_provider_stripe_app.oauth.store import TokenStore
 
@@ -255,10 +282,9 @@ def disconnect(args: Namespace) -> None:
         _stop("Not done: add --yes to do it without being asked.", USAGE)
     if not TokenStore().forget(args.conn_id):
         raise ConfigurationError(f"Connection {args.conn_id} holds no installation to forget.")
-    print(f"Forgot {args.conn_id}.")
+    return Result(f"Forgot {args.conn_id}.\n")
 
 
-@_command
 def simulate(args: Namespace) -> None:
     """Run the simulated Stripe until interrupted."""
     from airflow_provider_stripe_app.testing.cli import main
