@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
+from airflow_provider_stripe_app.api.answer import PageOf
 from airflow_provider_stripe_app.api.errors import (
     CursorDeleted,
     InvalidRequest,
@@ -37,6 +39,7 @@ from airflow_provider_stripe_app.api.retry import (
     stated_wait,
     trouble_of,
 )
+from airflow_provider_stripe_app.api.split import Item
 from airflow_provider_stripe_app.api.tokens import StaticToken
 from airflow_provider_stripe_app.api.transport import Transport, date_of
 from airflow_provider_stripe_app.exceptions import ConfigurationError, ReauthorizationRequired
@@ -397,3 +400,17 @@ def test_a_stated_wait_is_kept_unless_it_takes_too_long():
     policy = RetryPolicy(seconds=10)
     assert delay(policy, "server", tries=1, elapsed=0, luck=0, at_least=7) == 7
     assert delay(policy, "server", tries=1, elapsed=0, luck=0, at_least=11) is None
+
+
+def test_paging_remembers_one_second_only():
+    def fetch(params: dict) -> PageOf[Item]:
+        at = int(params.get("starting_after", 1000))
+        items = [Item(str(n), n, "{}") for n in range(at - 1, at - 11, -1)]
+        return PageOf(items, at > 10, 0, 0)
+
+    pages = follow(fetch, {})
+    assert sum(len(page.items) for page in pages if _remembered(pages) <= 1) == 1000
+
+
+def _remembered(pages: Any) -> int:
+    return len(pages.gi_frame.f_locals["second"])
