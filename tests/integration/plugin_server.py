@@ -168,7 +168,7 @@ class PluginServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.RequestException):
                 if requests.get(f"{self.url}/stripe-app/health", timeout=2).json().get("provider"):
@@ -204,6 +204,20 @@ class PluginServer:
         if check and done.returncode:
             raise AssertionError(f"airflow {args} failed:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def airflow_steps(self, *steps: tuple[list[str], str]) -> list[tuple[int, str, str]]:
+        """Run several commands in one process; return (status, stdout, stderr) of each."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests/integration/cli_steps.py")],
+            env=self.env,
+            input=json.dumps(steps),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
 
     @staticmethod
     def _airflow() -> list[str]:

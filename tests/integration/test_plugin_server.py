@@ -435,31 +435,36 @@ def test_missing_tables_are_named_with_the_command(server: PluginServer, ann: Br
 
 def test_command_line_installs_refreshes_and_forgets(server: PluginServer, ann: Browser) -> None:
     app = server.app_connection("cli_app")
-    printed = server.airflow("stripe-app", "install-url", "cli_app").stdout.strip().splitlines()[-1]
+    printed = server.airflow("stripe-app", "install-url", "cli_app").stdout.strip()
     back = server.consent(printed, SHOP)
     refused = ann.get(back)
     assert refused.status == 400
     assert "airflow stripe-app exchange" in refused.text
 
-    done = server.airflow("stripe-app", "exchange", text=back)
-    assert f"Installed {SHOP}" in done.stdout
-    again = server.airflow("stripe-app", "exchange", text=back, check=False)
-    assert again.returncode == 1
-    assert "used before" in again.stderr
-
-    shown = server.airflow("stripe-app", "status", "cli_app", "--json").stdout
-    (status,) = json.loads(shown[shown.index("[") :])
+    before = len(server.sim.oauth._refresh)
+    installed, again, shown, renewed, forgot, gone = server.airflow_steps(
+        (["stripe-app", "exchange"], back),
+        (["stripe-app", "exchange"], back),
+        (["stripe-app", "status", "cli_app", "--json"], ""),
+        (["stripe-app", "refresh", "cli_app"], ""),
+        (["stripe-app", "disconnect", "cli_app", "--yes"], ""),
+        (["stripe-app", "refresh", "cli_app"], ""),
+    )
+    assert installed[:2] == (0, f"Installed {SHOP} (test mode) in connection cli_app.\n")
+    assert again[0] == 1
+    assert "used before" in again[2]
+    (status,) = json.loads(shown[1])
     assert (status["status"], status["generation"]) == ("active", 1)
-    before = server.sim.oauth.current_tokens(SHOP, app.client_id)
-    server.airflow("stripe-app", "refresh", "cli_app")
-    after = server.sim.oauth.current_tokens(SHOP, app.client_id)
-    assert before != after
-    assert not {*before, *after} & set(shown.replace('"', " ").split())
-
-    server.airflow("stripe-app", "disconnect", "cli_app", "--yes")
-    gone = server.airflow("stripe-app", "refresh", "cli_app", check=False)
-    assert gone.returncode == 3
-    assert "not installed" in gone.stderr
+    assert renewed[0] == 0
+    assert "generation 2" in renewed[1]
+    assert len(server.sim.oauth._refresh) == before + 2
+    assert forgot[:2] == (0, "Forgot cli_app.\n")
+    assert gone[0] == 3
+    assert "not installed" in gone[2]
+    secrets = [app.secret_key, *server.sim.oauth._refresh]
+    secrets += [refresh.access_token for refresh in server.sim.oauth._refresh.values()]
+    said = repr((installed, again, shown, renewed, forgot, gone))
+    assert not [secret for secret in secrets if secret in said]
 
 
 # -- last: what all of the above left behind
