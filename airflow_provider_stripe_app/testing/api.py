@@ -255,6 +255,8 @@ class Api:
             headers.append(("Idempotency-Key", key))
         if request.headers.get("stripe-account"):
             headers.append(("Stripe-Account", request.headers["stripe-account"]))
+        if response.status == 401:
+            headers.append(("WWW-Authenticate", 'Bearer realm="Stripe"'))
         body = response.body
         if switches.pretty_json and response.content_type == "application/json" and body:
             body = pretty(body)

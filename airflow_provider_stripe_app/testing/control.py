@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from airflow_provider_stripe_app.testing.errors import ApiError
-from airflow_provider_stripe_app.testing.faults import Fault
+from airflow_provider_stripe_app.testing.faults import Fault, Hook
 from airflow_provider_stripe_app.testing.messages import Request, Response
 from airflow_provider_stripe_app.testing.wire import decode, encode
 
@@ -36,13 +36,12 @@ def handle(sim: SimulatedStripe, request: Request) -> Response:
             if request.method == "GET"
             else decode(request.body or b"{}")
         )
-        if name == "objects" and request.method == "GET":
-            return _objects(sim, arguments)
-        return _json(200, control(sim, arguments))
+        result = control(sim, arguments)
     except ApiError as error:
         return _json(error.status, error.body("req_control"))
     except (KeyError, ValueError, TypeError) as error:
         return _json(400, {"error": f"{type(error).__name__}: {error}"})
+    return result if isinstance(result, Response) else _json(200, result)
 
 
 def _objects(sim: SimulatedStripe, arguments: Arguments) -> Response:
@@ -111,6 +110,28 @@ def _add_fault(sim: SimulatedStripe, arguments: Arguments) -> Any:
 
 def _remove_faults(sim: SimulatedStripe, arguments: Arguments) -> Any:
     return {"removed": sim.faults.remove(arguments.get("id"))}
+
+
+def _add_hook(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    """Run control routes when the n-th request of a path arrives or was carried out."""
+    steps = [(step["route"], step.get("arguments", {})) for step in arguments["do"]]
+    unknown = [name for name, _ in steps if ("POST", name) not in ROUTES]
+    if unknown:
+        raise ValueError(f"There is no POST /_sim/{unknown[0]}")
+
+    def run(_: Request) -> None:
+        for name, given in steps:
+            ROUTES["POST", name](sim, given)
+
+    hook = Hook(
+        arguments["path"],
+        run,
+        arguments.get("method", ""),
+        arguments.get("nth", 1),
+        arguments.get("when", "before"),
+    )
+    sim.faults.add_hook(hook)
+    return {"path": hook.path, "nth": hook.nth, "when": hook.when}
 
 
 def _populate(sim: SimulatedStripe, arguments: Arguments) -> Any:
@@ -257,13 +278,14 @@ ROUTES: Mapping[tuple[str, str], Control] = {
     ("GET", "faults"): _faults,
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _remove_faults,
+    ("POST", "hooks"): _add_hook,
     ("POST", "populate"): _populate,
     ("POST", "create"): _create,
     ("POST", "update"): _update,
     ("POST", "delete"): _delete,
     ("POST", "lines"): _lines,
     ("POST", "move_invoice"): _move,
-    ("GET", "objects"): lambda *_: None,
+    ("GET", "objects"): _objects,
     ("GET", "apps"): _apps,
     ("POST", "apps"): _register,
     ("POST", "release"): _release,

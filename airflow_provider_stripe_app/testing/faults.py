@@ -119,6 +119,8 @@ class Hook:
     seen: int = 0
 
     def __post_init__(self) -> None:
+        if self.when not in ("before", "after"):
+            raise ValueError(f"A hook runs before or after a request, not {self.when!r}")
         self._pattern = re.compile(self.path)
 
     def due(self, request: Request) -> bool:

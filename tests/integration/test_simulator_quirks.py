@@ -444,3 +444,32 @@ def test_starting_and_stopping_at_once_is_harmless() -> None:
     sim.start()
     assert requests.get(f"{sim.url}/_sim/clock", timeout=5).status_code == 200
     sim.stop()
+
+
+def test_a_hook_can_be_scripted_over_http(sim: SimulatedStripe, web: Browser) -> None:
+    doomed = sim.create(None, "customer")["id"]
+    step = {"route": "delete", "arguments": {"id": doomed}}
+    web.control("POST", "hooks", **{"path": "/v1/customers", "nth": 2, "do": [step]})
+    assert web.ids("customers") == [doomed]
+    assert web.ids("customers") == []
+    wrong = {"path": "x", "do": [{"route": "explode"}]}
+    answer = requests.post(f"{sim.url}/_sim/hooks", json=wrong, timeout=5)
+    assert (answer.status_code, "explode" in answer.text) == (400, True)
+
+
+def test_requests_without_a_version_get_the_accounts(sim: SimulatedStripe, web: Browser) -> None:
+    invoice = sim.create(None, "invoice")["id"]
+    sim.switches.set(default_api_version="2024-06-20")
+    assert "subscription" in web.get(f"invoices/{invoice}")
+    sim.switches.set(require_version=True)
+    assert "Stripe-Version" in web.get("invoices")["error"]["message"]
+    assert web.get("invoices", version="2026-10-28.endive")["data"][0]["id"] == invoice
+
+
+def test_how_long_events_are_kept_can_be_changed(sim: SimulatedStripe, web: Browser) -> None:
+    sim.create(None, "customer")
+    sim.switches.set(event_retention=60)
+    sim.clock.advance(59)
+    assert len(web.ids("events")) == 1
+    sim.clock.advance(2)
+    assert web.ids("events") == []

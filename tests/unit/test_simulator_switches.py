@@ -85,6 +85,12 @@ def test_a_client_at_the_limit_gets_the_whole_rate() -> None:
     assert 270 <= allowed <= 276  # a full bucket of 25, then 25 a second
 
 
+def test_how_much_may_come_at_once_can_be_changed() -> None:
+    rates = RateLimits(Switches(rate_burst_seconds=0.2), Seconds())
+    burst = [rates.refuse("acct_1", True, "GET /v1/invoices") for _ in range(6)]
+    assert burst == [None] * 5 + ["endpoint-rate"]
+
+
 def test_rate_limits_can_be_switched_off() -> None:
     rates = RateLimits(Switches(rate_limits=False))
     assert {rates.refuse("acct_1", False, "op") for _ in range(500)} == {None}
