@@ -75,6 +75,7 @@ class Lab:
     app_conn_id: str = "the_app"
     account: str = "acct_sim1"
     policy: TokenPolicy = field(default_factory=lambda: POLICY)
+    asked_before: int = 0
 
     @property
     def spool_files(self) -> list[Path]:

@@ -132,26 +132,35 @@ def test_expired_token_is_renewed_and_the_copy_with_it(lab, account_field):
     assert lab.counts["refresh"] == 1
 
 
+@pytest.fixture
+def slow_lab(lab):
+    """Stripe is slow and honours no key: one request too many shows, and costs the grant."""
+    lab.sim.oauth.switches.token_idempotency = False
+    lab.sim.fail("stall", TOKEN, seconds=0.4)
+    lab.asked_before = len(lab.sim.requests(TOKEN))
+    return lab
+
+
 @pytest.mark.parametrize("at_once", [in_processes, in_threads])
-def test_twenty_with_an_expired_token_refresh_once(lab, at_once):
+def test_twenty_with_an_expired_token_refresh_once(slow_lab, at_once):
+    lab = slow_lab
     lab.expire()
     grants = at_once(20, lambda: lab.store().live_token(lab.conn_id))
     assert {type(grant) for grant in grants} == {AccessGrant}, grants
     assert len({grant.access_token for grant in grants}) == 1
-    assert lab.counts["refresh"] == 1
-    assert lab.counts["spent_refresh"] == 0
+    assert len(lab.sim.requests(TOKEN)) == lab.asked_before + 1
     assert lab.works(grants[0].access_token)
 
 
 @pytest.mark.parametrize("at_once", [in_processes, in_threads])
-def test_twenty_with_the_same_refused_token_refresh_once(lab, at_once):
+def test_twenty_with_the_same_refused_token_refresh_once(slow_lab, at_once):
+    lab = slow_lab
     refused = lab.store().live_token(lab.conn_id).fingerprint
     grants = at_once(20, lambda: lab.store().live_token(lab.conn_id, refused))
     assert {type(grant) for grant in grants} == {AccessGrant}, grants
     assert refused not in {grant.fingerprint for grant in grants}
-    assert lab.counts["refresh"] == 1
     assert lab.store().live_token(lab.conn_id, refused).fingerprint == grants[0].fingerprint
-    assert lab.counts["refresh"] == 1, "an older refused token is no reason"
+    assert len(lab.sim.requests(TOKEN)) == lab.asked_before + 1, "an older token is no reason"
 
 
 def test_reinstallation_is_the_next_generation_and_another_account_needs_a_confirmation(lab):
@@ -468,11 +477,13 @@ def test_tokens_on_disk_that_are_out_of_date_are_dropped(lab, monkeypatch):
     lab.expire()
     with monkeypatch.context() as patch:
         _database_refuses_stores(patch, lab)
-        lab.store().live_token(lab.conn_id)
+        spooled = lab.store().live_token(lab.conn_id)
     installed = lab.install()
     assert lab.store().live_token(lab.conn_id).access_token == installed.access_token
     lab.expire()
-    assert lab.works(lab.store().live_token(lab.conn_id).access_token)
+    grant = lab.store().live_token(lab.conn_id)
+    assert grant.access_token != spooled.access_token
+    assert grant.generation == 3
     assert lab.spool_files == []
 
 
