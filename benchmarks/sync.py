@@ -2,9 +2,9 @@
 
     python benchmarks/sync.py [--customers 10000 100000] [--warehouses duckdb sqlite postgres]
 
-Each row is one full load in a process of its own, from a simulated Stripe in another process: once
-with Stripe's real limits (25 requests/s for an endpoint in live mode), once without. CPU seconds and
-peak memory are the loading process's own (``getrusage``), stages are measured inside it.
+Each row is one full load in a process of its own, from a simulated Stripe in another process:
+once with Stripe's real limits (25 requests/s for an endpoint in live mode), once without. CPU
+seconds and peak memory are the loading process's own (``getrusage``), stages are measured inside.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Stages:
         return run
 
     def statement(self, label: str) -> None:
-        """Called before each statement of the writer."""
+        """Note that the writer is about to send a statement."""
         now = time.perf_counter()
         if self._label:
             self.seconds[f"sql: {self._label}"] += now - self._at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import (
     Asset,
     BaseOperator,
     BaseOperatorLink,
-    timezone,
 )
 
 from airflow_provider_stripe_app.api.errors import PermissionMissing
@@ -27,8 +26,8 @@ from airflow_provider_stripe_app.sync.options import MODES, SyncOptions
 from airflow_provider_stripe_app.warehouse.base import ForeignTable
 
 if TYPE_CHECKING:
-    from airflow.models.taskinstancekey import TaskInstanceKey
     from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk.types import TaskInstanceKey
 
     from airflow_provider_stripe_app.streams.model import Stream
     from airflow_provider_stripe_app.sync.summary import RunSummary
@@ -158,7 +157,7 @@ class StripeSyncOperator(BaseOperator):
         map_index = "" if ti.map_index is None or ti.map_index < 0 else f"[{ti.map_index}]"
         owner = f"{ti.dag_id}.{ti.task_id}{map_index} {ti.run_id}"
         return SyncOptions(
-            mode=self.mode,  # type: ignore[arg-type]
+            mode=self.mode,
             start_date=unix_seconds(self.sync_start_date),
             owner=owner,
             run=owner,
@@ -215,16 +214,12 @@ def unix_seconds(text: str | None) -> int | None:
     if not text:
         return None
     try:
-        at = (
-            text
-            if isinstance(text, datetime)
-            else datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        )
+        at = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     except ValueError:
         raise ConfigurationError(
             f"sync_start_date must be an ISO date like 2024-01-31, not {text!r}"
         ) from None
-    return int((at if at.tzinfo else timezone.make_aware(at)).timestamp())
+    return int((at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp())
 
 
 def _assets(conn_id: object, streams: object) -> list[Asset]:
