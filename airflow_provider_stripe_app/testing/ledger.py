@@ -130,7 +130,7 @@ class Ledger:
         :param kind: ``customer``, ``invoice``, ``subscription``, ``product`` or ``price``.
         :param fields: values that replace those of a plain new object.
         :param silent: without an event.
-        :return: the object as Stripe returns it.
+        :return: the object with all its children.
         :raises ApiError: for an id that exists, or a reference to what does not.
         """
         with self.lock:
