@@ -60,6 +60,34 @@ def free_ports(count: int) -> list[int]:
         return ports
 
 
+def port_or_free(wanted: int) -> int:
+    """Return a port if it is free, otherwise another one that is.
+
+    :param wanted: the port; 0 for any.
+    """
+    with socket.socket() as probe:
+        # Without this, a port is "in use" for a minute after a server that had visitors ended.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_ports(1)[0]
+        return int(probe.getsockname()[1])
+
+
+def interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGINT end this program as Ctrl-C does, so that it cleans up.
+
+    SIGINT as well, because shells start background programs with that signal ignored.
+    """
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+
+
 def wait_for(
     ready: Callable[[], bool],
     seconds: float,

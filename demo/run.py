@@ -19,7 +19,7 @@ from airflow_provider_stripe_app.streams.catalog import STREAMS
 from demo.airflow_api import RunFailed
 from demo.browser import PageError
 from demo.compare import Comparison
-from demo.processes import REPOSITORY, ProcessFailed
+from demo.processes import REPOSITORY, ProcessFailed, interrupt_on_signals
 from demo.world import EXAMPLES, World
 
 OBJECTS = {"customers": 2000, "invoices": 1500, "subscriptions": 800}
@@ -156,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     objects = {kind: getattr(options, kind) for kind in OBJECTS}
     numbers = ", ".join(f"{number:,} {kind}" for kind, number in objects.items())
     began = time.monotonic()
+    interrupt_on_signals()
     try:
         world = World(objects, dags=DAGS, metadata=options.metadata)
         with step(

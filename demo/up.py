@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from demo.processes import ProcessFailed
+from demo.processes import ProcessFailed, interrupt_on_signals, port_or_free
 from demo.run import APP, DAGS, INSTALLATION, OBJECTS
 from demo.world import World
 
@@ -22,9 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: exit status.
     """
     parser = argparse.ArgumentParser(prog="make up", description=__doc__)
-    parser.add_argument("--port", type=int, default=PORT, help="of Airflow; 0 for any free one")
-    port = parser.parse_args(arguments).port
-    signal.signal(signal.SIGTERM, _interrupt)
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="of Airflow; another one if it is in use"
+    )
+    wanted = parser.parse_args(arguments).port
+    port = port_or_free(wanted)
+    if wanted not in {0, port}:
+        print(f"Port {wanted} is in use, so Airflow takes {port}.")
+    interrupt_on_signals()
     print("Starting a simulated Stripe and Airflow …", flush=True)
     try:
         with World(OBJECTS, dags=DAGS, airflow_port=port) as world:
@@ -41,10 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProcessFailed as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-
-
-def _interrupt(_signal: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _guide(world: World) -> str:
