@@ -24,6 +24,7 @@ PRESENT = "_stripe_sync_present"
 
 _DDL_LOCK = 0x5354_5249_5045  # "STRIPE": one advisory lock for all changes of tables
 _ARGUMENTS = 90  # a function takes at most 100
+_DOCUMENTS = frozenset({"raw", "typed_from", "payload"})
 _NAME_LENGTH = 63
 _COPY_CHUNK = 500  # rows per write: about a megabyte
 
@@ -242,6 +243,9 @@ class PostgresSession(Session):
         )
         with self._cursor() as cursor:
             cursor.execute(f"CREATE TEMPORARY TABLE {identifier(table)} ({cells})")
+            for column in _DOCUMENTS & {name for name, _ in columns}:
+                # What lives for one transaction is not worth compressing.
+                cursor.execute(f"ALTER TABLE {name} ALTER {column} SET STORAGE EXTERNAL")
             if hasattr(cursor, "copy"):  # psycopg 3
                 with cursor.copy(copy) as sink:
                     for chunk in chunks:
@@ -265,6 +269,8 @@ class PostgresSession(Session):
     def _begin(self) -> None:
         # Rows that another run commits while we wait for its lock must be seen.
         self._run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", ())
+        # Compiling a hundred columns' expressions takes longer than a batch.
+        self._run("SET LOCAL jit = off", ())
 
     def _commit(self) -> None:
         self.connection.commit()
@@ -308,6 +314,9 @@ class PostgresWarehouse(SqlWarehouse):
             try:
                 self._connection = self._connect()
                 self._connection.autocommit = False
+                if hasattr(self._connection, "prepare_threshold"):
+                    # psycopg 3: no statement is sent often, and poolers dislike prepared ones.
+                    self._connection.prepare_threshold = None
             except Exception as error:
                 lines = str(error).strip().splitlines()
                 raise WarehouseError(

@@ -483,6 +483,19 @@ def test_stopped_before_any_statement_a_merge_happens_whole_or_not_at_all(
         assert tx.states(ACCOUNT, False) == {"things": '{"page":2}'}
 
 
+def test_a_commit_that_commits_nothing_is_noticed(
+    warehouse: SqlWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = claim(warehouse)
+    with warehouse.transaction() as tx:
+        kind = type(tx._session)
+    monkeypatch.setattr(kind, "_commit", kind._rollback)
+    with pytest.raises(WarehouseError, match="did not take effect"), warehouse.transaction() as tx:
+        tx.advance(held, '{"x":1}')
+    with pytest.raises(WarehouseError, match="did not take effect"):
+        claim(warehouse)
+
+
 # --- seen and owed --------------------------------------------------------------------------
 
 
