@@ -69,6 +69,8 @@ class ConnectionView:
     sentence: str
     mode: str = ""
     can_install: bool = False
+    target: str = ""
+    """Suggested connection for the installation; empty when a name has to be chosen."""
 
 
 def duration(seconds: float) -> str:
@@ -162,7 +164,7 @@ def health_of(one: InstallationStatus, now: float) -> tuple[str, Kind, str]:
         )
     if left < EXPIRY_WARNING:
         return ("expires soon", "warn", f"Stripe ends it {relative(one.refresh_expires_at, now)}.")
-    return ("healthy", "ok", "Works. Tokens are renewed by themselves.")
+    return ("healthy", "ok", "In order. Tokens are renewed by themselves.")
 
 
 def redirect_warning(uri: str) -> str:
@@ -177,28 +179,23 @@ def redirect_warning(uri: str) -> str:
 
 
 def connection_view(
-    conn_id: str, settings: Settings | Exception, *, can_change: bool
+    conn_id: str,
+    settings: Settings | Exception,
+    *,
+    can_change: bool,
+    installed_as: Sequence[str] = (),
 ) -> ConnectionView:
     """Return how a connection without an installation is shown.
 
     :param conn_id: the connection.
     :param settings: what was read out of it, or why it cannot be used.
     :param can_change: whether the user may install into it.
+    :param installed_as: connections that installations of this app are kept in.
     """
     if isinstance(settings, Exception):
         return ConnectionView(conn_id, "needs attention", "bad", str(settings))
     if isinstance(settings, AppSettings):
-        sentence = "Ready to install: Stripe will ask you for the account and its consent."
-        if not can_change:
-            sentence = "Not installed. You may see this connection but not change it."
-        return ConnectionView(
-            conn_id,
-            "not installed",
-            "warn",
-            sentence,
-            mode=mode_words(settings.livemode),
-            can_install=can_change,
-        )
+        return _app_view(conn_id, settings, can_change=can_change, installed_as=installed_as)
     if isinstance(settings, InstallationSettings):
         return ConnectionView(
             conn_id,
@@ -215,6 +212,33 @@ def connection_view(
         "ok",
         "Uses a restricted key of your own account: nothing to install and nothing to renew.",
         mode=mode_words(settings.livemode),
+    )
+
+
+def _app_view(
+    conn_id: str, settings: AppSettings, *, can_change: bool, installed_as: Sequence[str]
+) -> ConnectionView:
+    """Return how an app is shown whose own connection holds no installation.
+
+    The suggestion is to keep the first one in the app's own connection: a first user makes one
+    connection and uses one name in DAGs. With more accounts each needs a name of its own.
+    """
+    if installed_as:
+        label = "app"
+        sentence = f"Installed as {', '.join(installed_as)}. It can be installed in more accounts."
+    else:
+        label = "not installed"
+        sentence = "Ready to install: Stripe will ask you for the account and its consent."
+    if not can_change:
+        sentence = "You may see this connection but not change it."
+    return ConnectionView(
+        conn_id,
+        label,
+        "ok" if installed_as else "warn",
+        sentence,
+        mode=mode_words(settings.livemode),
+        can_install=can_change,
+        target="" if installed_as else conn_id,
     )
 
 

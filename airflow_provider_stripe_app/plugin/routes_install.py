@@ -55,9 +55,8 @@ async def callback(request: Request) -> Response:
     """
     from starlette.concurrency import run_in_threadpool
 
-    if (
-        request.method != "GET"
-    ):  # a HEAD, which comes with every GET route, must not use the code up
+    if request.method != "GET":
+        # Starlette gives every GET route a HEAD: a link checker's must not use the code up.
         return web.message("Start from Airflow", MISSING_STATE, status=405)
     query = query_of(request.scope)
     user = await security.current_user(request)

@@ -50,7 +50,14 @@ def _collect(user: Any, query: dict[str, str]) -> dict[str, Any]:
     ]
     installed = {one.conn_id for one in found}
     connections = [
-        pages.connection_view(conn_id, settings[conn_id], can_change=conn_id in changeable)
+        pages.connection_view(
+            conn_id,
+            settings[conn_id],
+            can_change=conn_id in changeable,
+            installed_as=[
+                one.conn_id for one in found if one.app_conn_id == conn_id and one.conn_id in seen
+            ],
+        )
         for conn_id in sorted(settings)
         if conn_id in seen and conn_id not in installed
     ]

@@ -153,7 +153,8 @@ def test_installation_of_its_own_connection_holds_no_secret_key(
     assert stored["account"] == SHOP
     page = ann.page()
     page.form("install", conn_id="team_app", installation_conn_id="team_app_shop")
-    page.form("install", conn_id="team_app", installation_conn_id="team_app")
+    page.form("install", conn_id="team_app", installation_conn_id="")
+    assert "Installed as team_app_shop" in page.text
 
 
 @pytest.mark.parametrize(

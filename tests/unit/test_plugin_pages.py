@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
-from airflow_provider_stripe_app.oauth.credentials import RestrictedKeySettings
+from airflow_provider_stripe_app.oauth.credentials import AppSettings, RestrictedKeySettings
+from airflow_provider_stripe_app.oauth.install_link import parse_install_link
 from airflow_provider_stripe_app.plugin import pages
 
 NOW = 1_800_000_000.0
@@ -47,7 +48,7 @@ def test_times_are_words(moment, words):
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({}, "ok", "Works"),
+        ({}, "ok", "renewed by themselves"),
         ({"status": "reauthorization_required", "last_error": "gone"}, "bad", "gone"),
         ({"refresh_expires_at": NOW - 1}, "bad", "Reauthorize"),
         ({"last_error": "HTTP 503", "last_error_at": NOW - 60}, "warn", "tried again by itself"),
@@ -79,6 +80,16 @@ def test_restricted_keys_are_shown_without_the_key():
     assert view.kind == "ok"
     assert not view.can_install
     assert "rk_live_secret" not in repr(view)
+
+
+def test_app_that_is_installed_elsewhere_asks_for_another_name():
+    settings = AppSettings("app", parse_install_link("ca_abc"), "sk_test_x", livemode=False)
+    first = pages.connection_view("app", settings, can_change=True)
+    assert (first.label, first.target, first.can_install) == ("not installed", "app", True)
+    more = pages.connection_view("app", settings, can_change=True, installed_as=["shop"])
+    assert (more.label, more.target, more.can_install) == ("app", "", True)
+    assert "Installed as shop" in more.sentence
+    assert not pages.connection_view("app", settings, can_change=False).can_install
 
 
 def test_everything_shown_is_escaped():
