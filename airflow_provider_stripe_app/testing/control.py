@@ -213,7 +213,7 @@ def _install(sim: SimulatedStripe, arguments: Arguments) -> Any:
 
 def _uninstall(sim: SimulatedStripe, arguments: Arguments) -> Any:
     account = _account(sim, arguments)
-    sim.oauth.uninstall(account.id, arguments["client_id"])
+    sim.uninstall(arguments["client_id"], account)
     return {"account": account.id}
 
 

@@ -61,12 +61,9 @@ class Application:
             await asyncio.to_thread(hook.run, request)
         fault = service.faults.draw(request)
         exchange = service.begin(request, fault)
-        wait = exchange.wait
-        if fault is not None and fault.action == "stall":
-            wait += fault.seconds
-        if wait > 0:
-            await self._sleep(wait)
+        await self._sleep(exchange.wait + _stall(fault, "before"))
         response = service.carry_out(exchange)
+        await self._sleep(_stall(fault, "after"))
         for hook in service.faults.hooks(request, "after"):
             await asyncio.to_thread(hook.run, request)
         await self._answer(scope, receive, send, response, fault)
@@ -77,7 +74,8 @@ class Application:
             self._stopping.set()
 
     async def _sleep(self, seconds: float) -> None:
-        assert self._stopping is not None  # noqa: S101 - set at the first request
+        if seconds <= 0 or self._stopping is None:
+            return
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except asyncio.TimeoutError:
@@ -114,6 +112,12 @@ class Application:
     async def _send(self, send: Send, response: Response) -> None:
         await send(self._head(response))
         await send({"type": "http.response.body", "body": response.body})
+
+
+def _stall(fault: Fault | None, when: str) -> float:
+    """Return how long a rule holds a request up at a stage, in seconds."""
+    stalls = fault is not None and fault.action == "stall" and fault.when == when
+    return fault.seconds if fault is not None and stalls else 0.0
 
 
 def reset(transport: Any) -> None:

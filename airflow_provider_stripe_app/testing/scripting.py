@@ -10,7 +10,7 @@ from airflow_provider_stripe_app.testing import actions, signing
 from airflow_provider_stripe_app.testing.faults import Fault, Faults, Hook
 from airflow_provider_stripe_app.testing.oauth import AppRecord, OAuthServer, Redirect
 from airflow_provider_stripe_app.testing.populate import Spread, populate
-from airflow_provider_stripe_app.testing.wire import JsonObject, decode
+from airflow_provider_stripe_app.testing.wire import JsonObject, decode, encode
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.testing.clock import SimClock
@@ -98,6 +98,14 @@ class Scripting:
         if not isinstance(outcome, Redirect):
             raise ValueError(outcome.message)  # noqa: TRY004 - it is about the arguments
         return outcome.location
+
+    def uninstall(self, client_id: str, account: Account | None = None) -> None:
+        """Uninstall an app: its tokens are dead, ``account.application.deauthorized`` says so."""
+        who = account or self.account()
+        self.oauth.uninstall(who.id, client_id)
+        application = encode({"id": client_id, "object": "application", "name": None})
+        type_ = "account.application.deauthorized"
+        self.service.ledger.emit(self._space(who), type_, application, None)
 
     def secret_key(self, account: Account | None = None) -> str:
         """Make a secret key (``sk_…``) of an account."""

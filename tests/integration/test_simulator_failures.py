@@ -47,6 +47,14 @@ def client(sim: SimulatedStripe) -> Client:
     return Client(sim)
 
 
+def until_in_flight(sim: SimulatedStripe, number: int = 1) -> None:
+    """Wait until that many requests have arrived and are not answered yet."""
+    give_up = time.monotonic() + 10
+    while sum(sim.service.api.in_flight.values()) < number:
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
 def count(sim: SimulatedStripe) -> int:
     return len(sim.objects(None, "customer"))
 
@@ -108,7 +116,7 @@ def test_a_truncated_answer_promises_more_than_it_sends(
 
 
 def test_a_stall_delays_one_request_and_no_other(sim: SimulatedStripe, client: Client) -> None:
-    sim.fail("stall", "starting_after=", seconds=0.4, count=1)
+    sim.fail("stall", "starting_after=", seconds=1.0, count=1)
     newest = sim.objects(None, "customer")[-1]["id"]
     took: list[float] = []
 
@@ -119,22 +127,32 @@ def test_a_stall_delays_one_request_and_no_other(sim: SimulatedStripe, client: C
 
     thread = threading.Thread(target=slow)
     thread.start()
-    time.sleep(0.1)
-    begin = time.perf_counter()
+    until_in_flight(sim)
     client.get("/v1/customers")
-    assert time.perf_counter() - begin < 0.25
+    assert not took
     thread.join()
-    assert took[0] >= 0.4
+    assert took[0] >= 1.0
+
+
+def test_a_stall_can_hold_back_the_answer_of_what_was_done(
+    sim: SimulatedStripe, client: Client
+) -> None:
+    before = count(sim)
+    sim.fail("stall", "/v1/customers", method="POST", when="after", seconds=0.6, count=1)
+    with pytest.raises(requests.ReadTimeout):
+        client.session.post(f"{sim.url}/v1/customers", timeout=0.2)
+    assert count(sim) == before + 1
 
 
 def test_stopping_does_not_wait_for_what_stalls() -> None:
     with SimulatedStripe() as sim:
         sim.fail("stall", "/v1/customers", seconds=60)
         client = Client(sim)
-        threading.Thread(target=lambda: client.get("/v1/customers"), daemon=True).start()
-        time.sleep(0.1)
+        asking = threading.Thread(target=lambda: client.get("/v1/customers"), daemon=True)
+        asking.start()
+        until_in_flight(sim)
         begin = time.perf_counter()
-    assert time.perf_counter() - begin < 3
+    assert time.perf_counter() - begin < 10  # not the 60 of the stall
 
 
 def test_rules_count_and_choose_their_requests(sim: SimulatedStripe, client: Client) -> None:
@@ -179,7 +197,7 @@ def test_the_buckets_answer_429_with_their_reason(sim: SimulatedStripe, client: 
 
 
 def test_too_many_at_once_are_shed(sim: SimulatedStripe) -> None:
-    sim.switches.set(concurrency_limit=2, latency=0.3)
+    sim.switches.set(concurrency_limit=2, latency=1.0)
     answers: list[requests.Response] = []
 
     def ask() -> None:
@@ -212,13 +230,13 @@ def test_an_idempotency_key_makes_one_object(sim: SimulatedStripe, client: Clien
 
 
 def test_a_key_in_use_answers_409(sim: SimulatedStripe, client: Client) -> None:
-    sim.fail("stall", "/v1/customers", seconds=0.4, nth=1)
+    sim.fail("stall", "/v1/customers", seconds=0.8, nth=1)
     answers: list[int] = []
     slow = threading.Thread(
         target=lambda: answers.append(Client(sim).post("/v1/customers", {}, "k").status_code)
     )
     slow.start()
-    time.sleep(0.15)
+    until_in_flight(sim)
     busy = client.post("/v1/customers", {}, "k")
     slow.join()
     assert (busy.status_code, busy.json()["error"]["code"]) == (409, "idempotency_key_in_use")

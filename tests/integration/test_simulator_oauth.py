@@ -169,6 +169,9 @@ def test_tokens_expire_roll_and_end_with_the_installation(
     assert (spent.status_code, spent.json()["error"]) == (400, "invalid_grant")
     requests.post(f"{sim.url}/_sim/uninstall", json={"client_id": app.client_id}, timeout=5)
     assert api(sim, fresh["access_token"], "customers").status_code == 401
+    told = api(sim, sim.secret_key(), "events").json()["data"][0]
+    assert told["type"] == "account.application.deauthorized"
+    assert told["data"]["object"]["id"] == app.client_id
 
 
 def test_a_lost_answer_of_the_token_endpoint_has_rolled_the_token(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -325,12 +326,10 @@ def test_the_same_seed_makes_the_same_stripe() -> None:
 
 
 def test_populate_is_fast_and_linked_and_has_the_odd_ones() -> None:
-    import time
-
     sim = SimulatedStripe()
-    begin = time.perf_counter()
+    begin = time.process_time()
     sim.populate(customers=5000, invoices=3000, subscriptions=2000)
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
     customers = {c["id"] for c in sim.objects(None, "customer")}
     invoices = sim.objects(None, "invoice")
     subscriptions = {s["id"]: s for s in sim.objects(None, "subscription")}
