@@ -21,13 +21,16 @@ MEMORY = ":memory:"
 class _Kind:
     """How one connection type becomes a warehouse.
 
-    :param make: from connection, the hook's ``get_conn`` and the schema.
+    :param extra: of this package, which brings what is needed.
+    :param make: from the hook, its ``get_conn`` and the schema.
+    :param needs: modules that the warehouse imports when it writes.
     """
 
     extra: str
     hook: str
     conn_id_argument: str
     make: Callable[[Any, Callable[[], Any], str | None], Warehouse]
+    needs: tuple[str, ...] = ()
 
 
 def warehouse_from_connection(conn_id: str, schema: str | None = None) -> Warehouse:
@@ -55,6 +58,8 @@ def _hook_class(kind: _Kind, conn_id: str) -> Any:
 
     module, name = kind.hook.rsplit(".", 1)
     try:
+        for needed in kind.needs:
+            import_module(needed)
         return getattr(import_module(module), name)
     except ImportError as error:
         raise ConfigurationError(
@@ -93,7 +98,11 @@ def _postgres(hook: Any, connect: Callable[[], Any], schema: str | None) -> Ware
 
 _KINDS: Mapping[str, _Kind] = {
     "duckdb": _Kind(
-        "duckdb", "airflow.providers.duckdb.hooks.duckdb.DuckDBHook", "duckdb_conn_id", _duckdb
+        "duckdb",
+        "airflow.providers.duckdb.hooks.duckdb.DuckDBHook",
+        "duckdb_conn_id",
+        _duckdb,
+        needs=("pyarrow",),
     ),
     "postgres": _Kind(
         "postgres",

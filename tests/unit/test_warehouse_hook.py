@@ -75,6 +75,7 @@ def test_a_schema_for_sqlite_is_refused(connection: Any, tmp_path: Path) -> None
     ("kind", "module"),
     [
         ("duckdb", "airflow.providers.duckdb.hooks.duckdb"),
+        ("duckdb", "pyarrow"),
         ("postgres", "airflow.providers.postgres.hooks.postgres"),
         ("sqlite", "airflow.providers.sqlite.hooks.sqlite"),
     ],
