@@ -262,7 +262,7 @@ def set_items(
             if item["id"] not in kept:
                 space.item_parent.pop(item["id"], None)
                 space.gone_items.add(item["id"])
-        new = merged(old, others)
+        new = births.completed("subscription", merged(old, others))
         new["items"] = {**old["items"], "data": items}
         return ledger.commit(space, "subscription", old, new, cause=cause, silent=silent)
 

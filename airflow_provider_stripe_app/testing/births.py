@@ -173,7 +173,10 @@ def finalized(ledger: Ledger, space: Space, invoice: JsonObject, now: int) -> Js
 
 
 def completed(kind: str, obj: JsonObject) -> JsonObject:
-    """Return an object whose addresses have all their fields, as Stripe shows partial ones."""
+    """Return an object whose parts have all their fields, as Stripe shows what was given partly."""
+    pause = obj.get("pause_collection")
+    if kind == "subscription" and pause:
+        return {**obj, "pause_collection": {"behavior": None, "resumes_at": None, **pause}}
     if kind != "customer":
         return obj
     shipping = obj.get("shipping")

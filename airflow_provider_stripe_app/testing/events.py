@@ -125,7 +125,7 @@ class EventLog:
             id_,
             (int(now if created is None else created) << SEQUENCE_BITS) | tie,
             type_,
-            now + self._rng.uniform(*switches.event_delay),
+            now + self._delay(),
             in_version(raw, version),
             None if previous is None else encode(previous),
             version,
@@ -170,6 +170,11 @@ class EventLog:
     def all(self) -> list[Event]:
         """Return every event, visible or not, oldest first."""
         return list(self._ordered)
+
+    def _delay(self) -> float:
+        switches = self._switches
+        late = switches.late_events > 0 and self._rng.random() < switches.late_events
+        return self._rng.uniform(*(switches.late_event_delay if late else switches.event_delay))
 
     def _visible(self, event: Event, now: float) -> bool:
         return event.visible_at <= now and event.created >= int(

@@ -48,6 +48,8 @@ class Switches(OAuthSwitches):
     Events:
 
     :param event_delay: seconds from an event's ``created`` until lists show it.
+    :param late_events: probability that an event comes later than any overlap.
+    :param late_event_delay: seconds from ``created`` until such an event shows.
     :param event_retention: seconds after which an event is gone (30 days).
     :param event_shuffle: whether events of one second come in an order of chance.
     :param event_api_version: version in which event payloads are rendered (the account's default
@@ -83,6 +85,8 @@ class Switches(OAuthSwitches):
     embedded_prices: bool = True
 
     event_delay: Range = (0.0, 0.0)
+    late_events: float = 0.0
+    late_event_delay: Range = (60.0, 600.0)
     event_retention: float = 30 * 86400.0
     event_shuffle: bool = True
     event_api_version: str = API_VERSION

@@ -416,6 +416,15 @@ def test_what_is_given_in_part_is_shown_whole(sim: SimulatedStripe, web: Browser
         "state": None,
     }
     assert sim.update(None, made["id"], {"address": None})["address"] is None
+    subscription = sim.create(None, "subscription")["id"]
+    url = f"{sim.url}/v1/subscriptions/{subscription}"
+    paused = web.session.post(
+        url,
+        data={"pause_collection[behavior]": "void"},
+        headers={"Authorization": f"Bearer {web.key}"},
+        timeout=5,
+    )
+    assert paused.json()["pause_collection"] == {"behavior": "void", "resumes_at": None}
     assert web.get(f"customers/{made['id']}")["address"] is None
 
 

@@ -49,6 +49,16 @@ def test_a_late_event_appears_behind_a_cursor_already_passed() -> None:
     assert seen(events, NOW + 3) == ["evt_3", "evt_2", "evt_1"]
 
 
+def test_a_few_events_can_come_later_than_any_overlap() -> None:
+    events = log(event_delay=1, late_events=0.2, late_event_delay=[100, 200])
+    for number in range(200):
+        emit(events, number)
+    hidden = [event for event in events.all() if event.visible_at >= NOW + 100]
+    assert 20 <= len(hidden) <= 60
+    assert all(event.visible_at <= NOW + 200 for event in hidden)
+    assert {event.visible_at for event in events.all() if event not in hidden} == {NOW + 1}
+
+
 def test_events_of_one_second_have_no_order_but_the_same_one_for_a_seed() -> None:
     def order(**switches: object) -> list[str]:
         events = log(**switches)
