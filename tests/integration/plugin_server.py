@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -126,7 +126,7 @@ class PluginServer:
     :param sim: the simulated Stripe.
     """
 
-    def __init__(self, home: Path, sim: SimulatedStripe) -> None:
+    def __init__(self, home: Path, sim: SimulatedStripe, users: Mapping[str, str] = USERS) -> None:
         self.home = home
         self.sim = sim
         self.port = free_port()
@@ -134,7 +134,7 @@ class PluginServer:
         self.log = home / "api-server.log"
         self._process: subprocess.Popen[bytes] | None = None
         passwords = home / "passwords.json"
-        passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
+        passwords.write_text(json.dumps(dict.fromkeys(users, PASSWORD)))
         self.env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -143,7 +143,7 @@ class PluginServer:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__FERNET_KEY": "81HqDtbqAywKSOumSha3BhWNOdQ26slT6K0YaZeZyPs=",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
-                f"{u}:{r}" for u, r in USERS.items()
+                f"{u}:{r}" for u, r in users.items()
             ),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -157,8 +157,12 @@ class PluginServer:
     def redirect_uri(self) -> str:
         return f"{self.url}/stripe-app/callback"
 
-    def start(self) -> None:
+    def start(self, teams: Sequence[str] = ()) -> None:
+        self.env["AIRFLOW__CORE__MULTI_TEAM"] = str(bool(teams))
         self.airflow("db", "migrate")
+        if teams:
+            done = self.airflow_steps(*((["teams", "create", team], "") for team in teams))
+            assert not any(status for status, _, _ in done), done
         command = [*self._airflow(), "api-server", "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -261,11 +265,14 @@ class PluginServer:
 
 
 @contextlib.contextmanager
-def plugin_server(home: Path) -> Iterator[PluginServer]:
+def plugin_server(
+    home: Path, users: Mapping[str, str] = USERS, teams: Sequence[str] = ()
+) -> Iterator[PluginServer]:
+    """Run both; with ``teams``, multi-team is on and users may be ``role:team``."""
     with SimulatedStripe(seed=7) as sim:
-        server = PluginServer(home, sim)
+        server = PluginServer(home, sim, users)
         try:
-            server.start()
+            server.start(teams)
             yield server
         finally:
             server.stop()
