@@ -53,6 +53,10 @@ class Session(ABC):
         """Return the columns of a table of ours in table order; empty if there is none."""
         return self._guarded(f"look at {table}", lambda: self._columns(table))
 
+    def spoil(self, label: str) -> None:
+        """Make a commit impossible: what was asked cannot be done, whoever swallows the error."""
+        self.failed = self.failed or label
+
     def begin(self) -> None:
         """Open the transaction."""
         self._guarded("begin", self._begin)
@@ -96,10 +100,10 @@ class Session(ABC):
         try:
             return action()
         except WarehouseError:
-            self.failed = self.failed or label
+            self.spoil(label)
             raise
         except Exception as error:
-            self.failed = self.failed or label
+            self.spoil(label)
             # The first line only: what drivers append can quote a customer's data.
             lines = str(error).strip().splitlines()
             why = f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -141,6 +141,7 @@ def advance(session: Session, held: Claim, state: str | None, ttl: float) -> int
         (state, float(ttl), *_values(held.key), held.fence),
     )
     if written != 1:
+        session.spoil("advance")
         raise StaleWriter(
             f"Stream {held.key.stream} of {held.key.account_id}: another run has taken over from "
             f"{held.owner}; this run stops and what it had not committed is discarded."
@@ -242,7 +243,7 @@ def owe_statement(table: str, staged: str, account_id: str, livemode: bool) -> s
                                   ambiguous, payload)
         SELECT {literal(account_id)}, {literal(livemode)}, stream, id, closes_at, event_id, effect,
                ambiguous, payload
-        FROM {staged} WHERE TRUE
+        FROM {staged} WHERE TRUE ORDER BY stream, id
         ON CONFLICT (account_id, livemode, stream, id) DO UPDATE SET
             {pick("event_id", "o.event_id")},
             {pick("effect", "'upsert'")},

@@ -151,7 +151,7 @@ def _apply(session: Session, stream: Stream, plan: Plan, existed: bool) -> None:
         parent = identifier(column_of(plan.slots, stream.parent_column))
         session.run(
             f"index {stream.name}",
-            f"CREATE INDEX {name} ON {target} (account_id, {parent})",
+            f"CREATE INDEX IF NOT EXISTS {name} ON {target} (account_id, {parent})",
         )
 
 

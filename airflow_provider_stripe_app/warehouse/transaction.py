@@ -150,8 +150,10 @@ class SqlWarehouse(ABC):
             except BaseException:
                 session.rollback()
                 raise
-            transaction.verify()
-            session.after_commit()
+            try:
+                transaction.verify()
+            finally:
+                session.after_commit()
         finally:
             self._done(session)
 

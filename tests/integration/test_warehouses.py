@@ -407,6 +407,20 @@ def test_a_stale_writer_is_refused_and_what_it_brought_is_discarded(
     assert place.row("t1")["amount"] == 1
 
 
+def test_a_swallowed_stale_writer_does_not_commit(place: Place, warehouse: SqlWarehouse) -> None:
+    stale = claim(warehouse, "one", ttl=0)
+    claim(warehouse, "two")
+    merge(warehouse, [thing("t1", 100, amount=1)])
+    with (  # noqa: PT012
+        pytest.raises(WarehouseError, match="nothing was committed"),
+        warehouse.transaction() as tx,
+    ):
+        tx.merge(Batch(THINGS, ACCOUNT, False, [thing("t1", 200, amount=2)]), {})
+        with pytest.raises(StaleWriter):
+            tx.advance(stale, None)
+    assert place.row("t1")["amount"] == 1
+
+
 def test_an_error_leaves_nothing_behind(place: Place, warehouse: SqlWarehouse) -> None:
     held = claim(warehouse)
     with pytest.raises(KeyError), warehouse.transaction() as tx:  # noqa: PT012
