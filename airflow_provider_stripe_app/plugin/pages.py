@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from airflow_provider_stripe_app.oauth.credentials import (
     AppSettings,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Kind = Literal["ok", "warn", "bad", ""]
 
 DAY = 86400.0
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 EXPIRY_WARNING = 30 * DAY
 """Seconds before the death of a refresh token from which the page warns (DESIGN §2.5)."""
 
@@ -69,6 +71,8 @@ class ConnectionView:
     sentence: str
     mode: str = ""
     can_install: bool = False
+    app_conn_id: str = ""
+    """The app's connection, when this one only waits for its installation."""
     target: str = ""
     """Suggested connection for the installation; empty when a name has to be chosen."""
 
@@ -167,14 +171,26 @@ def health_of(one: InstallationStatus, now: float) -> tuple[str, Kind, str]:
     return ("healthy", "ok", "In order. Tokens are renewed by themselves.")
 
 
-def redirect_warning(uri: str) -> str:
-    """Return what is wrong with a redirect URI for live mode, or nothing."""
-    if uri.startswith("https://"):
+def redirect_warning(uri: str, opened_at: str) -> str:
+    """Return what is wrong with a redirect URI, or nothing.
+
+    :param uri: the redirect URI, made of ``[api] base_url``.
+    :param opened_at: ``scheme://host`` that the page was opened at. It is compared only with a
+        local base URL, which is what an unset option looks like: a proxy may hide the host.
+    """
+    parts = urlsplit(uri)
+    if parts.hostname in LOCAL_HOSTS and opened_at != f"{parts.scheme}://{parts.netloc}":
+        return (
+            f"You opened this page at {opened_at}, but [api] base_url says "
+            f"{parts.scheme}://{parts.netloc}, and that is where Stripe will send your browser. "
+            "Set "
+            "[api] base_url to the address that people open."
+        )
+    if parts.scheme == "https":
         return ""
     return (
         "This is plain http. Stripe accepts it for trying out at most; for live mode set [api] "
-        "base_url "
-        "to Airflow's public https address."
+        "base_url to Airflow's public https address."
     )
 
 
@@ -201,10 +217,11 @@ def connection_view(
             conn_id,
             "not installed",
             "warn",
-            f"Says it is an installation of {settings.app_conn_id}, but no grant is stored for it "
-            "here: "
-            f"install {settings.app_conn_id} into it, or delete it.",
+            f"Is meant for an installation of {settings.app_conn_id}, and holds none.",
             mode=mode_words(settings.livemode),
+            can_install=can_change,
+            app_conn_id=settings.app_conn_id,
+            target=conn_id,
         )
     return ConnectionView(
         conn_id,

@@ -25,12 +25,13 @@ async def page(request: Request) -> Response:
     user = await security.current_user(request)
     if user is None:
         return web.to_login(web.site().page)
-    shown = await run_in_threadpool(_collect, user, query_of(request.scope))
+    shown = await run_in_threadpool(_collect, user, request)
     return web.with_csrf(request, user, lambda csrf: web.html("page.html", csrf=csrf, **shown))
 
 
-def _collect(user: Any, query: dict[str, str]) -> dict[str, Any]:
+def _collect(user: Any, request: Request) -> dict[str, Any]:
     """Return what the page shows this user: only connections that they may see."""
+    query, opened_at = query_of(request.scope), security.origin_of(str(request.base_url))
     here = web.site()
     found, problems = _installations()
     settings = _settings()
@@ -69,7 +70,7 @@ def _collect(user: Any, query: dict[str, str]) -> dict[str, Any]:
         "installations": installations,
         "connections": connections,
         "redirect_uri": here.redirect_uri,
-        "redirect_warning": pages.redirect_warning(here.redirect_uri),
+        "redirect_warning": pages.redirect_warning(here.redirect_uri, opened_at),
     }
 
 

@@ -155,6 +155,10 @@ def test_installation_of_its_own_connection_holds_no_secret_key(
     page.form("install", conn_id="team_app", installation_conn_id="team_app_shop")
     page.form("install", conn_id="team_app", installation_conn_id="")
     assert "Installed as team_app_shop" in page.text
+    form = page.form("disconnect", conn_id="team_app_shop")
+    assert ann.post("/stripe-app/disconnect", form).status == 303
+    again = ann.page().form("install", installation_conn_id="team_app_shop")
+    assert again["conn_id"] == "team_app"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
-from airflow_provider_stripe_app.oauth.credentials import AppSettings, RestrictedKeySettings
+from airflow_provider_stripe_app.oauth.credentials import (
+    AppSettings,
+    InstallationSettings,
+    RestrictedKeySettings,
+)
 from airflow_provider_stripe_app.oauth.install_link import parse_install_link
 from airflow_provider_stripe_app.plugin import pages
 
@@ -116,6 +120,23 @@ def test_everything_shown_is_escaped():
     assert html.count("<script ") == 1
 
 
-def test_plain_http_redirect_is_warned_about():
-    assert "https" in pages.redirect_warning("http://localhost:8080/stripe-app/callback")
-    assert pages.redirect_warning("https://a.example.com/stripe-app/callback") == ""
+@pytest.mark.parametrize(
+    ("base", "opened_at", "words"),
+    [
+        ("https://a.example.com", "https://a.example.com", None),
+        ("https://a.example.com", "http://airflow-internal:8080", None),
+        ("http://localhost:8080", "http://localhost:8080", "plain http"),
+        ("http://a.example.com", "http://a.example.com", "plain http"),
+        ("http://localhost:8080", "http://localhost:9090", "at http://localhost:9090, but"),
+        ("http://localhost:8080", "https://a.example.com", "Set [api] base_url"),
+    ],
+)
+def test_redirect_uri_that_cannot_work_is_warned_about(base, opened_at, words):
+    warning = pages.redirect_warning(f"{base}/stripe-app/callback", opened_at)
+    assert (words is None and warning == "") or (words is not None and words in warning)
+
+
+def test_connection_without_its_installation_offers_to_install_into_it():
+    settings = InstallationSettings("shop", "app")
+    view = pages.connection_view("shop", settings, can_change=True)
+    assert (view.app_conn_id, view.target, view.can_install) == ("app", "shop", True)
