@@ -198,6 +198,28 @@ def test_a_writer_that_was_overtaken_while_it_merged_commits_nothing(server: Pla
     fast.close()
 
 
+@pytest.mark.parametrize("kind", ["duckdb", "psycopg2"])
+def test_a_claim_made_after_our_transaction_began_stops_our_writing(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A mere look at the fence would let the stale writer through (EQUALITY §7)."""
+    socket = ""
+    if kind == "psycopg2":
+        socket = request.getfixturevalue("postgres").socket_directory
+    place = place_for(kind, tmp_path, socket, f"r_{uuid.uuid4().hex[:12]}")
+    old, new = place.warehouse(), place.warehouse()
+    held = claim(old, "old", ttl=0)
+    with pytest.raises(WarehouseError), old.transaction() as tx:  # noqa: PT012
+        assert tx.states(ACCOUNT, False) == {}  # the snapshot is taken
+        claim(new, "new")
+        tx.advance(held, "stale")
+        tx.merge(Batch(THINGS, ACCOUNT, False, [thing("t1", 100)]), {})
+    with new.transaction() as tx:
+        assert tx.states(ACCOUNT, False) == {}
+    old.close()
+    new.close()
+
+
 def test_a_lost_connection_is_one_error_and_the_next_transaction_connects_anew(
     server: Place,
 ) -> None:
