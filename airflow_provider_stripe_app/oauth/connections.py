@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.cipher import unseal
-from airflow_provider_stripe_app.oauth.credentials import AppSettings, read_app, read_extra
+from airflow_provider_stripe_app.oauth.credentials import (
+    AppSettings,
+    check_secret_key,
+    read_app,
+    read_extra,
+)
 from airflow_provider_stripe_app.oauth.database import transaction
 from airflow_provider_stripe_app.oauth.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
+    from airflow.models import Connection
     from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
@@ -26,6 +32,10 @@ def app_settings(app_conn_id: str, *, team_name: str | None = None) -> AppSettin
     :param team_name: team of the installation: a global connection or one of the same team is used.
     :raises ConfigurationError: if it does not exist or is not an app's.
     """
+    return read_app(_read(app_conn_id, team_name))
+
+
+def _read(app_conn_id: str, team_name: str | None) -> Connection:
     from airflow.configuration import conf
     from airflow.models import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -33,13 +43,12 @@ def app_settings(app_conn_id: str, *, team_name: str | None = None) -> AppSettin
     # Airflow refuses a team's name where multi_team is off; the row may have one from before.
     team = team_name if conf.getboolean("core", "multi_team", fallback=False) else None
     try:
-        conn = Connection.get_connection_from_secrets(app_conn_id, team_name=team)
+        return Connection.get_connection_from_secrets(app_conn_id, team_name=team)
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"The app connection {app_conn_id} does not exist: create it (type Stripe App, with "
             "install link and secret key), or name another one in the installation's connection."
         ) from None
-    return read_app(conn)
 
 
 def token_endpoint(
@@ -50,10 +59,11 @@ def token_endpoint(
     :param app_conn_id: the app's connection.
     :param team_name: team of the installation.
     :param timeout: seconds one call may take in all.
-    :raises ConfigurationError: if the connection is not an app's.
+    :raises ConfigurationError: if the connection has no secret key.
     """
-    settings = app_settings(app_conn_id, team_name=team_name)
-    return TokenEndpoint(settings.secret_key, api_base=config.api_base(), timeout=timeout)
+    # Only the key is looked at: tokens must live on when somebody spoils the install link.
+    key = check_secret_key(_read(app_conn_id, team_name).password or "", app_conn_id)
+    return TokenEndpoint(key, api_base=config.api_base(), timeout=timeout)
 
 
 def write_copy(conn_id: str) -> bool:
@@ -65,8 +75,7 @@ def write_copy(conn_id: str) -> bool:
 
     :param conn_id: the installation's connection.
     :return: whether the row now says so; ``False`` if there is no such row (an environment variable
-        or
-        Vault cannot be written).
+        or Vault cannot be written).
     """
     for _ in range(5):
         done = transaction(lambda session: _merge_current(session, conn_id))

@@ -132,9 +132,7 @@ def check_secret_key(key: str, where: str) -> str:
         "http": "a link",
     }
     if not key:
-        raise ConfigurationError(
-            f"Connection {where} has an install link but no secret key: {wanted}."
-        )
+        raise ConfigurationError(f"Connection {where} has no secret key: {wanted}.")
     for prefix, kind in kinds.items():
         if key.startswith(prefix):
             raise ConfigurationError(f"The secret key of connection {where} is {kind}: {wanted}.")

@@ -281,11 +281,10 @@ def test_wrong_secret_key_names_the_app_connection_and_keeps_the_grant(lab):
     assert lab.works(lab.store().live_token(lab.conn_id).access_token)
 
 
-def test_app_connection_is_read_when_the_token_is_renewed(lab, monkeypatch):
+def test_only_the_secret_key_of_the_app_connection_is_needed_to_renew(lab, monkeypatch):
     from airflow_provider_stripe_app.oauth.connections import token_endpoint
 
     monkeypatch.setenv("AIRFLOW__STRIPE_APP__API_BASE", lab.sim.url)
-    monkeypatch.setenv("AIRFLOW__STRIPE_APP__MARKETPLACE_BASE", lab.sim.url)
     lab.expire()
     assert lab.works(lab.store(endpoint_of=token_endpoint).live_token(lab.conn_id).access_token)
     lab.set(app_conn_id="nowhere")

@@ -103,6 +103,17 @@ def test_broker_learns_the_fingerprint_of_the_refused_token_and_not_the_token():
     assert world.asked == [("b1", fingerprint("t1"))]
 
 
+@pytest.mark.parametrize("way", ["copy", "broker"])
+def test_token_is_masked_in_logs_before_anybody_has_it(way):
+    from airflow.providers.common.compat.sdk import redact
+
+    token = f"rk_test_masked_{way}"
+    world = World(copy=grant(token)) if way == "copy" else World(answers=[Given(grant(token))])
+    assert redact(f"Bearer {token}") == f"Bearer {token}"
+    world.tokens().get()
+    assert redact(f"Bearer {token}") == "Bearer ***"
+
+
 def test_many_threads_with_one_refused_token_ask_once():
     world = World(copy=grant("t1"), answers=[Given(grant("t2"))])
     tokens = world.tokens()
