@@ -49,9 +49,12 @@ class Lab:
             import sqlite3
 
             return sqlite3.connect(self.where)
-        import psycopg
+        try:
+            import psycopg as driver
+        except ImportError:  # what Airflow's provider of Airflow 3.2.0's time brings
+            import psycopg2 as driver
 
-        return psycopg.connect(self.where)
+        return driver.connect(self.where)
 
     def warehouse(self) -> Warehouse:
         """Return the warehouse as the provider sees it."""
