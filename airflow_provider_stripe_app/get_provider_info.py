@@ -20,16 +20,15 @@ CONNECTION_TYPE: dict[str, Any] = {
             "password": "Secret key or restricted key",
         },
         "placeholders": {
-            "login": "The app's whole install link: https://marketplace.stripe.com/oauth/v2/…"
-            "/authorize?client_id=ca_…  (leave empty for a restricted key)",
-            "password": "App: secret key sk_live_… or sk_test_… · only your own account, no app: "
-            "restricted key rk_…",
+            # The form shows about 55 characters.
+            "login": "Paste the whole link: marketplace.stripe.com/oauth/v2/…",
+            "password": "sk_… of the app, or rk_… of your own account",
             "app_conn_id": "stripe_app_default",
         },
     },
-    # Declared keys are hidden by the form while they are unset, undeclared ones are shown as
-    # inputs. So what the provider itself writes is declared too, and secrets have names that
-    # Airflow masks.
+    # Only what a person fills in: the form of a new connection shows every declared key. What the
+    # provider writes (account, livemode, broker_token, access_grant_token) is not declared; Airflow
+    # masks the secrets among it by their names.
     "conn-fields": {
         "app_conn_id": {
             "label": "App connection",
@@ -45,28 +44,6 @@ CONNECTION_TYPE: dict[str, Any] = {
             "so that "
             "a link and a key that do not belong together are found before consent.",
             "schema": {"type": ["string", "null"], "enum": ["", "live", "test"]},
-        },
-        "account": {
-            "label": "Stripe account",
-            "description": "acct_… of the installation. Written when the app is installed.",
-            "schema": {"type": ["string", "null"]},
-        },
-        "livemode": {
-            "label": "Installed in live mode",
-            "description": "Written when the app is installed.",
-            "schema": {"type": ["boolean", "null"]},
-        },
-        "broker_token": {
-            "label": "Broker token",
-            "description": "Written when the app is installed: workers show it to get access "
-            "tokens. "
-            "Do not change it.",
-            "schema": {"type": ["string", "null"], "format": "password"},
-        },
-        "access_grant_token": {
-            "label": "Copy of the access token",
-            "description": "Rewritten at every refresh and safe to lose. Do not change it.",
-            "schema": {"type": ["string", "null"], "format": "password"},
         },
     },
 }

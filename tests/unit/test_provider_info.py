@@ -33,15 +33,26 @@ def test_form_fields_say_what_to_paste():
     behaviour = CONNECTION_TYPE["ui-field-behaviour"]
     assert behaviour["relabeling"]["login"] == "Install link"
     assert behaviour["relabeling"]["password"] == "Secret key or restricted key"
+    assert all(len(text) <= 55 for text in behaviour["placeholders"].values())
     assert set(behaviour["hidden-fields"]) == {"host", "port", "schema"}
 
 
 def test_only_secrets_have_names_that_airflow_masks():
     from airflow._shared.secrets_masker import should_hide_value_for_key
 
-    for name, definition in CONNECTION_TYPE["conn-fields"].items():
-        secret = definition["schema"].get("format") == "password"
+    written = {
+        "account": False,
+        "livemode": False,
+        "broker_token": True,
+        "access_grant_token": True,
+    }
+    declared = dict.fromkeys(CONNECTION_TYPE["conn-fields"], False)
+    for name, secret in {**declared, **written}.items():
         assert should_hide_value_for_key(name) is secret, name
+
+
+def test_form_asks_for_nothing_that_the_provider_writes():
+    assert set(CONNECTION_TYPE["conn-fields"]) == {"app_conn_id", "mode"}
 
 
 def test_every_dotted_name_can_be_imported():
