@@ -22,7 +22,7 @@ from airflow_provider_stripe_app.api.version import API_VERSION
 ACCESS_TOKEN_SECONDS = 3600
 """Stripe documents one hour and sends no ``expires_in`` (STRIPE.md §1)."""
 REFRESH_TOKEN_SECONDS = 365 * 86400
-_BODY_LIMIT = 1 << 20
+_BODY_LIMIT = 64 * 1024
 _SECRETS = re.compile(r"\b(sk|rk|pk|rt|ac|tok|uk|whsec|absec|ek)_[A-Za-z0-9_*]+")
 
 
@@ -292,9 +292,11 @@ class TokenEndpoint:
             return error
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
-        body = b""
-        for part in response.iter_content(8192):
+        body = bytearray()
+        # Byte by byte: a larger read waits for all of its bytes, however slowly they drip in, and
+        # each one starts the socket's timeout anew. An answer has less than a kilobyte.
+        for part in response.iter_content(1):
             body += part
             if time.monotonic() > deadline or len(body) > _BODY_LIMIT:
                 raise TimeoutError("the answer took too long")
-        return body
+        return bytes(body)
