@@ -39,6 +39,19 @@ class Staging:
     fields: dict[str, ColumnType]
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What :func:`~airflow_provider_stripe_app.warehouse.sql.counts` counts, in its order."""
+
+    staged: int
+    inserted: int
+    updated: int
+    deleted: int
+    to_type: int
+    to_confirm: int
+    to_bury: int
+
+
 def stage_rows(batch: Batch, inlined: Iterable[str | None]) -> Staging:
     """Prepare a batch's own rows.
 
@@ -141,23 +154,24 @@ class Merge:
         self.session.load(sql.STAGE, sql.STAGE_COLUMNS, staging.rows)
         self._create(f"{name}: winners", sql.WON, sql.winners(table.target, self.stage))
         self._create(f"{name}: parents", sql.PARENTS, sql.parents(self.won))
-        misfits = self._type(table)
+        tally = self._tally(name)
         loads, owned = literal(batch.load_id), "w.version" if streams else "NULL"
         seen = (("_load_id", loads),) if batch.load_id is not None else ()
         children_version = (("_children_version", owned),) if streams else ()
         cells = self._cells(table, batch.stream, dead="w.deleted_at IS NOT NULL")
         cells += [("_load_id", loads), ("_children_version", f"CAST({owned} AS BIGINT)")]
-        self._write(table, cells, (*seen, *children_version))
-        self.session.run(
-            f"{name}: bury",
-            sql.bury(table.target, self.won, (*self._dead("w.deleted_at"), *seen)),
-        )
+        misfits = self._write(table, tally, cells, (*seen, *children_version))
+        if tally.to_bury:
+            self.session.run(
+                f"{name}: bury",
+                sql.bury(table.target, self.won, (*self._dead("w.deleted_at"), *seen)),
+            )
         if batch.load_id is not None:
             self.session.run(
                 f"{name}: mark seen",
                 sql.mark_seen(table.target, self.stage, batch.account_id, batch.load_id),
             )
-        return self._finish(table, misfits)
+        return self._finish(table, tally, misfits)
 
     def _merge_children(self, batch: Batch, child: Stream) -> TableChange:
         if child.parent_column is None:
@@ -170,10 +184,10 @@ class Merge:
             sql.WON,
             sql.winning_children(table.target, self.stage, self.parents),
         )
-        misfits = self._type(table)
+        tally = self._tally(child.name)
         cells = self._cells(table, child, dead="FALSE")
         parent_column = tables.column_of(table.slots, child.parent_column)
-        self._write(table, cells, ((parent_column, self._parent_of_won()),))
+        misfits = self._write(table, tally, cells, ((parent_column, self._parent_of_won()),))
         buried = self.session.run(
             f"{child.name}: bury",
             sql.bury_children(
@@ -187,7 +201,7 @@ class Merge:
                 ),
             ),
         )
-        return self._finish(table, misfits, buried)
+        return self._finish(table, tally, misfits, buried)
 
     def _parent_of_won(self) -> str:
         return f"(SELECT s.parent_id FROM {self.stage} AS s WHERE s.seq = w.seq)"
@@ -197,11 +211,17 @@ class Merge:
             self.session, self.capabilities, stream, staging.fields, self.schema_version
         )
 
+    def _tally(self, name: str) -> Tally:
+        found = self.session.rows(f"{name}: count", sql.counts(self.won, self.stage))[0]
+        return Tally(*map(int, found))
+
     def _type(self, table: Table) -> dict[str, int]:
         """Type the winners' JSON into the temporary table and count what did not fit."""
         dialect, slots = self.session.dialect, _typed_slots(table.slots)
         source = sql.to_type(self.won, self.stage)
         tables.type_documents(self.session, table.name, source, slots)
+        if not slots:
+            return {}
         found = self.session.rows(
             f"{table.name}: count misfits", dialect.misfits(self.typed, source, slots)
         )
@@ -233,13 +253,28 @@ class Merge:
         ]
 
     def _write(
-        self, table: Table, cells: list[tuple[str, str]], extra: Iterable[tuple[str, str]]
-    ) -> None:
-        """Write new and changed rows, then confirm those whose JSON is what we have."""
-        self.session.run(
-            f"{table.name}: upsert",
-            sql.upsert(table.target, cells, typed=self.typed, won=self.won, stage=self.stage),
-        )
+        self,
+        table: Table,
+        tally: Tally,
+        cells: list[tuple[str, str]],
+        extra: Iterable[tuple[str, str]],
+    ) -> dict[str, int]:
+        """Write new and changed rows, then confirm those whose JSON is what we have.
+
+        :return: misfits per column.
+        """
+        misfits: dict[str, int] = {}
+        if tally.to_type:
+            misfits = self._type(table)
+            self.session.run(
+                f"{table.name}: upsert",
+                sql.upsert(table.target, cells, typed=self.typed, won=self.won, stage=self.stage),
+            )
+        if tally.to_confirm:
+            self._confirm(table, extra)
+        return misfits
+
+    def _confirm(self, table: Table, extra: Iterable[tuple[str, str]]) -> None:
         assignments = [
             ("is_deleted", "FALSE"),
             ("deleted_at", "NULL"),
@@ -260,16 +295,16 @@ class Merge:
             ("_version", "w.version"),
         )
 
-    def _finish(self, table: Table, misfits: dict[str, int], buried: int = 0) -> TableChange:
-        row = self.session.rows(f"{table.name}: count", sql.counts(self.won, self.stage))[0]
-        staged, inserted, updated, deleted = map(int, row)
+    def _finish(
+        self, table: Table, tally: Tally, misfits: dict[str, int], buried: int = 0
+    ) -> TableChange:
         for temporary in (sql.TYPED, sql.PARSED, sql.WON, sql.STAGE):
             tables.drop_temp(self.session, temporary)
         return TableChange(
-            inserted=inserted,
-            updated=updated,
-            deleted=deleted + buried,
-            unchanged=staged - inserted - updated - deleted,
+            inserted=tally.inserted,
+            updated=tally.updated,
+            deleted=tally.deleted + buried,
+            unchanged=tally.staged - tally.inserted - tally.updated - tally.deleted,
             misfits=misfits,
             new_columns=table.new_columns,
         )

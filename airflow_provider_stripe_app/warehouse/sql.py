@@ -36,6 +36,11 @@ STAGE_COLUMNS: tuple[tuple[str, ColumnType], ...] = (
 """Name and :data:`~airflow_provider_stripe_app.streams.model.ColumnType` of what is staged."""
 
 
+_TO_TYPE = "(w.is_new OR (w.deleted_at IS NULL AND NOT w.same_raw))"
+_TO_CONFIRM = "w.deleted_at IS NULL AND w.same_raw AND NOT w.is_new"
+_TO_BURY = "w.deleted_at IS NOT NULL AND NOT w.is_new"
+
+
 def identifier(name: str) -> str:
     """Quote an identifier.
 
@@ -107,7 +112,7 @@ def to_type(won: str, stage: str) -> str:
     return f"""
         SELECT w.seq AS seq, coalesce(s.typed_from, s.raw) AS doc
         FROM {won} AS w JOIN {stage} AS s ON s.seq = w.seq
-        WHERE w.is_new OR (w.deleted_at IS NULL AND NOT w.same_raw)"""
+        WHERE {_TO_TYPE}"""
 
 
 KEEP_IF_NULL = frozenset({"_load_id", "_children_version"})
@@ -148,7 +153,7 @@ def confirm(target: str, won: str, assignments: Sequence[tuple[str, str]]) -> st
         UPDATE {target} AS t SET {_set(assignments)}
         FROM {won} AS w
         WHERE t.account_id = w.account_id AND t.id = w.id
-          AND w.deleted_at IS NULL AND w.same_raw AND NOT w.is_new"""
+          AND {_TO_CONFIRM}"""
 
 
 def bury(target: str, won: str, assignments: Sequence[tuple[str, str]]) -> str:
@@ -157,7 +162,7 @@ def bury(target: str, won: str, assignments: Sequence[tuple[str, str]]) -> str:
         UPDATE {target} AS t SET {_set(assignments)}
         FROM {won} AS w
         WHERE t.account_id = w.account_id AND t.id = w.id
-          AND w.deleted_at IS NOT NULL AND NOT w.is_new"""
+          AND {_TO_BURY}"""
 
 
 def bury_children(
@@ -188,13 +193,14 @@ def mark_seen(target: str, stage: str, account_id: str, load_id: int) -> str:
 
 
 def counts(won: str, stage: str) -> str:
-    """Count distinct staged ids, inserted, updated and newly deleted rows, in this order."""
+    """Count distinct staged ids; inserted, updated, newly deleted; to type, to confirm, to bury."""
     return f"""
         SELECT (SELECT count(DISTINCT id) FROM {stage}),
                {_count("is_new AND deleted_at IS NULL")},
                {_count("NOT is_new AND deleted_at IS NULL AND (was_deleted OR NOT same_raw)")},
-               {_count("deleted_at IS NOT NULL AND NOT was_deleted")}
-        FROM {won}"""
+               {_count("deleted_at IS NOT NULL AND NOT was_deleted")},
+               {_count(_TO_TYPE)}, {_count(_TO_CONFIRM)}, {_count(_TO_BURY)}
+        FROM {won} AS w"""
 
 
 def refill(target: str, typed: str, stage: str, columns: Sequence[str]) -> str:

@@ -221,6 +221,12 @@ def type_documents(session: Session, name: str, source: str, slots: Sequence[Slo
     :param source: see :meth:`~airflow_provider_stripe_app.warehouse.dialect.Dialect.parsed`.
     """
     dialect = session.dialect
+    if not slots:
+        session.run(
+            f"{name}: type",
+            dialect.create_temp(sql.TYPED, f"SELECT d.seq FROM ({source}) AS d"),
+        )
+        return
     parsed = dialect.parsed(source, slots)
     if parsed is not None:
         session.run(f"{name}: parse", dialect.create_temp(sql.PARSED, parsed))

@@ -310,6 +310,12 @@ def test_unknown_fields_become_typed_columns_and_old_rows_are_filled(
     assert (change.new_columns, dict(change.misfits)) == ((), {"count": 1})
 
 
+def test_a_stream_of_ids_only_is_a_table_too(place: Place, warehouse: SqlWarehouse) -> None:
+    bare = replace(THINGS, columns=COLUMNS[:1])
+    assert merge(warehouse, [thing("t1", 100)], stream=bare)["things"] == TableChange(inserted=1)
+    assert place.row("t1")["_version"] == 100
+
+
 def test_field_names_that_clash_get_columns_of_their_own(
     place: Place, warehouse: SqlWarehouse
 ) -> None:
