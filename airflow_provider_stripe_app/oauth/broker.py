@@ -228,7 +228,7 @@ def _read_connection(conn_id: str) -> ConnectionLike:
 
 
 def _mask(token: str) -> None:
-    from airflow.providers.common.compat.sdk import mask_secret
+    from airflow.sdk.log import mask_secret  # common-compat has it from 1.21 on
 
     mask_secret(token)
 
