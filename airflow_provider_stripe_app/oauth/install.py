@@ -222,6 +222,20 @@ class Installer:
             raise DifferentAccount(handle, old, str(granted.account_id), conn_id)
         return self._save(app_conn_id, conn_id, granted, user_id, replace=replace)
 
+    def waiting(self, handle: str, user_id: str) -> DifferentAccount:
+        """Return the question that a grant waits for an answer to.
+
+        :param handle: from :class:`DifferentAccount`.
+        :param user_id: who installed.
+        :raises InstallStateError: if it is unknown, answered, expired or somebody else's.
+        """
+        pending = self._states.peek(handle, "confirm")
+        if pending.user_id != user_id:
+            raise InstallStateError(foreign_user(pending.user_id))
+        conn_id = str(pending.data["installation_conn_id"])
+        old = _installed_account(conn_id) or "nothing"
+        return DifferentAccount(handle, old, str(pending.secret["account_id"]), conn_id)
+
     def confirm(self, handle: str, user_id: str, check: Check) -> Installed:
         """Store a grant that waited for a confirmation.
 

@@ -46,6 +46,7 @@ def create_app() -> FastAPI:
     app.add_route("/", web.endpoint(routes_pages.page), methods=["GET"])
     app.add_route("/callback", web.endpoint(routes_install.callback), methods=["GET"])
     app.add_route("/install", web.needs_user(routes_install.start), methods=["POST"])
+    app.add_route("/confirm", web.endpoint(routes_install.ask), methods=["GET"])
     app.add_route("/confirm", web.needs_user(routes_install.confirm), methods=["POST"])
     app.add_route("/test", web.needs_user(routes_manage.test), methods=["POST"])
     app.add_route("/disconnect", web.needs_user(routes_manage.disconnect), methods=["POST"])

@@ -62,7 +62,7 @@ async def callback(request: Request) -> Response:
     user = await security.current_user(request)
     if user is None:
         return await run_in_threadpool(_park, query)
-    return await run_in_threadpool(_answer, user, query, request)
+    return await run_in_threadpool(_answer, user, query)
 
 
 def _park(query: dict[str, str]) -> Response:
@@ -77,7 +77,7 @@ def _park(query: dict[str, str]) -> Response:
     return web.to_login(f"{callback_path}?resume={handle}")
 
 
-def _answer(user: Any, query: dict[str, str], request: Request) -> Response:
+def _answer(user: Any, query: dict[str, str]) -> Response:
     from airflow_provider_stripe_app.oauth.install import DifferentAccount
 
     steps, user_id = installer(), security.user_key(user)
@@ -95,21 +95,30 @@ def _answer(user: Any, query: dict[str, str], request: Request) -> Response:
     try:
         return _done(steps.complete(state, code, user_id, check))
     except DifferentAccount as different:
-        return _ask(request, user, different)
+        # Another address, so that reloading asks again instead of sending the spent code again.
+        return web.see_other(f"{web.site().page}confirm", handle=different.handle)
 
 
-def _ask(request: Request, user: Any, different: Any) -> Response:
+async def ask(request: Request) -> Response:
+    """``GET /confirm``: ask whether another account takes the place of the installed one."""
+    from starlette.concurrency import run_in_threadpool
+
+    user = await security.current_user(request)
+    if user is None:
+        return web.to_login(web.site().page)
+    handle = query_of(request.scope).get("handle", "")
+    question = await run_in_threadpool(lambda: installer().waiting(handle, security.user_key(user)))
     return web.with_csrf(
         request,
         user,
         lambda csrf: web.html(
             "confirm.html",
             csrf=csrf,
-            handle=different.handle,
-            conn_id=different.conn_id,
-            old_account=different.old_account,
-            new_account=different.new_account,
-            text=str(different),
+            handle=handle,
+            conn_id=question.conn_id,
+            old_account=question.old_account,
+            new_account=question.new_account,
+            text=str(question),
         ),
     )
 

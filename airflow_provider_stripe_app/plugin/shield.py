@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 QUERY_KEY = "stripe_app.query"
 """Where the scope keeps the real query parameters, as a ``dict``."""
 
-SECRET_PARAMETERS = frozenset({"code", "state", "auth_code", "access_token", "refresh_token"})
+SECRET_PARAMETERS = frozenset(
+    {"code", "state", "handle", "resume", "auth_code", "access_token", "refresh_token"}
+)
 
 
 def shield_query(scope: MutableMapping[str, Any]) -> None:

@@ -184,6 +184,14 @@ def test_replayed_callback_is_refused(server: PluginServer, ann: Browser) -> Non
     assert "used before" in again.text
 
 
+def test_link_checkers_do_not_use_the_code_up(server: PluginServer, ann: Browser) -> None:
+    server.app_connection("head_app")
+    back = server.consent(ann.install("head_app").location, SHOP)
+    head = ann.session.head(back, timeout=20, allow_redirects=False)
+    assert head.status_code == 405
+    assert ann.get(back).status == 303
+
+
 def test_forged_state_is_refused_and_nothing_is_exchanged(
     server: PluginServer, ann: Browser
 ) -> None:
@@ -290,8 +298,13 @@ def test_callback_before_login_is_parked_without_the_code(server: PluginServer) 
 def test_another_account_has_to_be_confirmed(server: PluginServer, ann: Browser) -> None:
     server.app_connection("switch_app")
     assert install(server, ann, "switch_app").status == 303
-    asked = install(server, ann, "switch_app", account=OTHER)
+    sent = install(server, ann, "switch_app", account=OTHER)
+    assert urlsplit(sent.location).path == "/af/stripe-app/confirm"
+    address = f"{server.url[:-3]}{sent.location}"
+    asked = ann.get(address)
     assert asked.status == 200
+    assert ann.get(address).status == 200, "reloading asks again"
+    assert server.browser("otto").get(address).status == 400
     assert SHOP in asked.text
     assert OTHER in asked.text
     query = "SELECT account_id FROM stripe_app_installation WHERE conn_id = 'switch_app'"
