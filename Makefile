@@ -101,7 +101,7 @@ test: lint ## Lint, types and all tests, on the newest Airflow
 	"$(BIN)/python" -m pytest tests/unit tests/integration $(ARGS)
 
 .PHONY: test-oldest
-test-oldest: $(OLDEST_VENV)/.installed ## The tests marked `matrix`, on the oldest supported Airflow
+test-oldest: $(OLDEST_VENV)/.installed ## Unit tests and those marked `matrix`, on the oldest supported Airflow
 	"$(OLDEST_VENV)/bin/python" -m pytest tests/unit tests/integration -m matrix $(ARGS)
 
 .PHONY: test-python310

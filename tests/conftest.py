@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import os
 from collections.abc import Iterator
 
@@ -18,6 +19,18 @@ os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__FERNET_KEY"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
 os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_HOME}/airflow.db"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let all unit tests run on the oldest Airflow too, and DuckDB's only where it is installed."""
+    no_duckdb = pytest.mark.skip(reason="DuckDB's provider needs Python 3.11")
+    has_duckdb = importlib.util.find_spec("duckdb") is not None
+    for item in items:
+        if "unit" in item.path.parts:
+            item.add_marker(pytest.mark.matrix)
+        if "duckdb" in item.nodeid and not has_duckdb:
+            item.add_marker(no_duckdb)
 
 
 def pytest_unconfigure() -> None:
