@@ -1,4 +1,4 @@
-"""Stripe Apps for Apache Airflow: install an app, keep its tokens alive, keep tables equal to Stripe."""
+"""Stripe Apps for Airflow: install an app, keep its tokens alive, keep tables equal to Stripe."""
 
 from __future__ import annotations
 

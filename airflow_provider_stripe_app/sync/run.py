@@ -111,9 +111,7 @@ class Run:
     def _plan(self) -> dict[str, Plan]:
         ctx = self._ctx
         claims = ctx.claim(*(unit.name for unit in self._units))
-        stored = {
-            c.key.stream: StreamState.from_json(c.state) if c.state else None for c in claims
-        }
+        stored = {c.key.stream: StreamState.from_json(c.state) if c.state else None for c in claims}
         self._units = [with_covered(u, stored[u.name]) for u in self._units]
         text = ctx.write(lambda tx: tx.states(ctx.account_id, ctx.livemode)).get(FEED)
         feed = FeedState.from_json(text) if text else None
