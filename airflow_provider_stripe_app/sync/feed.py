@@ -10,11 +10,12 @@ last of them. The pass reads behind its cursor, because an event can become visi
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from airflow_provider_stripe_app.api.client import EventPage
+from airflow_provider_stripe_app.api.errors import PermissionMissing
 from airflow_provider_stripe_app.api.events import EventItem
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
@@ -86,10 +87,15 @@ class Pass:
 
 
 class Feed:
-    """Reads the feed of one account."""
+    """Reads the feed of one account.
+
+    ``blind`` names the streams whose permission was found missing: Stripe may hide their events
+    without a word [infer], so they are not covered any more.
+    """
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self.blind: dict[str, PermissionMissing] = {}
 
     def run(self, register: Mapping[str, int | None], *, fresh: bool = False) -> FeedState:
         """Do one pass and register streams that are to be loaded.
@@ -147,12 +153,31 @@ class Feed:
             raise FeedGap((last_date - old.cursor) / 86_400)
         if reducer.unknown:
             self._ctx.summary.unknown_events.update(reducer.unknown)
-        state = replace(
-            old,
-            cursor=max(old.cursor, upto),
-            swept_at=now if wanted.deep else old.swept_at,
-        )
+        state = replace(old, cursor=max(old.cursor, upto))
+        if wanted.deep:
+            self.blind = self._blind(old.streams)
+            seen = {n: c for n, c in old.streams.items() if n not in self.blind}
+            state = replace(state, swept_at=now, streams=seen)
         return Pass(state, now, reducer.take())
+
+    def _blind(self, covered: Iterable[str]) -> dict[str, PermissionMissing]:
+        """Ask for one object of each covered stream, to know that its events are not hidden.
+
+        Asked once for each deep sweep: what was hidden and shown again between two sweeps is read
+        by the second one; what is hidden during a sweep is found here, and re-listed later.
+        """
+        missing = {}
+        for stream in (STREAMS[name] for name in covered if name in STREAMS):
+            try:
+                self._ctx.client.list_page(
+                    stream.path,
+                    {**stream.params, "limit": 1},
+                    purpose=f"probe:{stream.name}",
+                    permission=stream.permission,
+                )
+            except PermissionMissing as error:
+                missing[stream.name] = error
+        return missing
 
     def _pages(self, first: EventPage, wanted: Window) -> Iterator[tuple[list[EventItem], int]]:
         page = first

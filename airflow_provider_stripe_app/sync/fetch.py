@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_stripe_app.api.client import StripeClient
@@ -20,35 +21,56 @@ ATTEMPTS = 3
 owed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One object as read in one moment, with all its children.
+
+    :param row: the object, or its tombstone.
+    :param children: child stream → its rows; complete, and empty for a tombstone.
+    """
+
+    row: StagedRow
+    children: Mapping[str, Sequence[StagedChild]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Fetched:
-    """Rows that can be merged, and what stays owed all the same.
+    """Objects that can be merged, and what stays owed all the same.
 
-    :param rows: rows of the top-level stream.
-    :param children: child stream → rows; complete for each living row.
+    :param objects: in the order of reading; an id may be there twice.
     :param owed: objects whose children could not be read in one quiet moment.
     """
 
-    rows: list[StagedRow] = field(default_factory=list)
-    children: dict[str, list[StagedChild]] = field(default_factory=dict)
+    objects: list[Whole] = field(default_factory=list)
     owed: list[Obligation] = field(default_factory=list)
 
     def extend(self, other: Fetched) -> None:
-        """Add another one's rows."""
-        self.rows += other.rows
+        """Add another one's objects."""
+        self.objects += other.objects
         self.owed += other.owed
-        for name, rows in other.children.items():
-            self.children.setdefault(name, []).extend(rows)
+
+    def newest(self) -> list[Whole]:
+        """Return one object per id: the highest version, the last read among equals.
+
+        Pages shift while they are read, so a batch can hold an id twice, and the children of both
+        must not be mixed (EQUALITY §5).
+        """
+        best: dict[str, Whole] = {}
+        for one in self.objects:
+            known = best.get(one.row.id)
+            if known is None or one.row.version >= known.row.version:
+                best[one.row.id] = one
+        return list(best.values())
 
 
-def staged(unit: Unit, item: ParentItem, version: int, event_id: str | None = None) -> Fetched:
+def staged(unit: Unit, item: ParentItem, version: int, event_id: str | None = None) -> Whole:
     """Return an object whose inlined children are complete, ready to be merged."""
-    out = Fetched([StagedRow(item.id, item.raw, version, item.typed_from, None, event_id)])
-    for child in unit.children:
-        out.children[child.name] = [
-            StagedChild(item.id, c.id, c.raw, c.typed_from) for c in item.children
-        ]
-    return out
+    children = {
+        child.name: [StagedChild(item.id, c.id, c.raw, c.typed_from) for c in item.children]
+        for child in unit.children
+    }
+    row = StagedRow(item.id, item.raw, version, item.typed_from, None, event_id)
+    return Whole(row, children)
 
 
 def is_whole(unit: Unit, item: ParentItem) -> bool:
@@ -56,14 +78,16 @@ def is_whole(unit: Unit, item: ParentItem) -> bool:
     return not unit.children or item.children_complete
 
 
-def from_payload(unit: Unit, owed: Obligation) -> Fetched | None:
+def from_payload(unit: Unit, owed: Obligation, lag: int) -> Whole | None:
     """Return what an event's payload gives, or ``None`` when the object has to be fetched.
 
     :param owed: an obligation; a deletion needs no payload.
+    :param lag: seconds between the event's ``created`` and ``closes_at``.
     """
     version = event_version(owed.closes_at)
     if owed.effect == "gone" and not owed.ambiguous:
-        return Fetched([tombstone(unit.stream, owed.id, version, owed.closes_at, owed.event_id)])
+        created = owed.closes_at - lag
+        return tombstone(unit.stream, owed.id, version, created, owed.event_id)
     if owed.payload is None or owed.ambiguous:
         return None
     item = split_parent(owed.payload, inlined=unit.stream_inlined)
@@ -72,10 +96,13 @@ def from_payload(unit: Unit, owed: Obligation) -> Fetched | None:
 
 def tombstone(
     stream: Stream, object_id: str, version: int, deleted_at: int, event_id: str | None = None
-) -> StagedRow:
-    """Return a row that says that the object is gone."""
+) -> Whole:
+    """Return what says that an object is gone.
+
+    :param deleted_at: unix second at which it was deleted, or was missed.
+    """
     raw = f'{{"id":"{object_id}","object":"{stream.object}","deleted":true}}'
-    return StagedRow(object_id, raw, version, None, deleted_at, event_id)
+    return Whole(StagedRow(object_id, raw, version, None, deleted_at, event_id))
 
 
 def refetch(client: StripeClient, unit: Unit, object_id: str, purpose: str) -> Fetched:
@@ -111,10 +138,15 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
     :param item: the parent as read at ``sent_at``.
     """
     if is_whole(unit, item):
-        return staged(unit, item, read_version(sent_at))
+        return Fetched([staged(unit, item, read_version(sent_at))])
     stream, child = unit.stream, unit.children[0]
-    for _ in range(ATTEMPTS):
-        first_sent, rows = _child_set(client, child, item.id, stream.permission)
+    for left in reversed(range(ATTEMPTS)):
+        read: tuple[int, list[StagedChild]] | None = None
+        try:
+            read = _child_set(client, child, item.id, stream.permission)
+        except ObjectMissing:  # the parent was deleted meanwhile: reading it again says so
+            if not left:
+                raise
         again = client.request(
             "GET",
             stream.retrieve_path.format(id=item.id),
@@ -125,15 +157,15 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
         if again.missing or again.deleted:
             version = read_version(again.sent_at)
             return Fetched([tombstone(stream, item.id, version, again.sent_at)])
-        now = split_parent(again.text, inlined=unit.stream_inlined)
-        stood_still = content_hash(stream, now.raw) == content_hash(stream, item.raw)
-        item = now
-        if stood_still or is_whole(unit, item):
+        before, item = item, split_parent(again.text, inlined=unit.stream_inlined)
+        if is_whole(unit, item):
+            return Fetched([staged(unit, item, read_version(again.sent_at))])
+        stood_still = content_hash(stream, item.raw) == content_hash(stream, before.raw)
+        if read is not None and (stood_still or not left):
             break
-    if is_whole(unit, item):
-        return staged(unit, item, read_version(again.sent_at))
+    first_sent, rows = read  # type: ignore[misc] # the last attempt raises when there is none
     row = StagedRow(item.id, item.raw, read_version(first_sent), item.typed_from)
-    out = Fetched([row], {child.name: rows})
+    out = Fetched([Whole(row, {child.name: rows})])
     if not stood_still:
         closes_at = again.sent_at + 1
         out.owed.append(Obligation(stream.name, item.id, closes_at, "children", "upsert"))

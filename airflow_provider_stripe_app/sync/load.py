@@ -37,9 +37,6 @@ open end."""
 CALLS_AHEAD = 2
 """Requests that may wait for a thread, per worker."""
 
-BATCHES_AHEAD = 2
-"""Batches of fetched rows that may wait for the writer, per stream: bounds memory."""
-
 
 @dataclass(slots=True)
 class LoadPage:
@@ -176,13 +173,17 @@ class Loader:
         """Give ranges to idle workers, a stream after the other so that all get their share."""
         options = self._ctx.options
         limit = options.workers * CALLS_AHEAD
-        rows = options.batch_rows * BATCHES_AHEAD
         busy = len(self._lists) + len(self._units)
         moved = True
         while moved:
             moved = False
             for job in self._jobs:
-                if job.error is None and job.frontier and busy < limit and job.rows_waiting < rows:
+                if (
+                    job.error is None
+                    and job.frontier
+                    and busy < limit
+                    and job.rows_waiting < options.batch_rows
+                ):
                     rng = job.frontier.popleft()
                     self._lists[pool.submit(self._list, job.unit, rng)] = (job, rng)
                     job.in_flight += 1
@@ -254,7 +255,7 @@ class Loader:
         version = read_version(page.sent_at)
         for item in page.items:
             if is_whole(job.unit, item):
-                kept.fetched.extend(staged(job.unit, item, version))
+                kept.fetched.objects.append(staged(job.unit, item, version))
             else:
                 future = pool.submit(complete, self._ctx.client, job.unit, item, page.sent_at)
                 self._units[future] = (job, kept)
@@ -285,7 +286,7 @@ class Loader:
             job.state = replace(
                 job.state, remaining=remaining, phase="load" if remaining else "sweep"
             )
-            job.rows_waiting = sum(len(p.fetched.rows) for p in job.pages)
+            job.rows_waiting = sum(len(p.fetched.objects) for p in job.pages)
             job.committing = self._ctx.submit(self._commit(job, job.state, ready))
 
     def _commit(self, job: Job, state: StreamState, pages: Sequence[LoadPage]) -> Work:

@@ -27,14 +27,13 @@ class Merger:
         :return: table → what changed; give it to :meth:`count` once committed.
         """
         ctx = self._ctx
-        batch = Batch(
-            unit.stream,
-            ctx.account_id,
-            ctx.livemode,
-            fetched.rows,
-            {c.name: fetched.children.get(c.name, []) for c in unit.children},
-            load_id,
-        )
+        objects = fetched.newest()
+        children = {
+            c.name: [row for one in objects for row in one.children.get(c.name, ())]
+            for c in unit.children
+        }
+        rows = [one.row for one in objects]
+        batch = Batch(unit.stream, ctx.account_id, ctx.livemode, rows, children, load_id)
         changes = tx.merge(batch, {c.name: c for c in unit.children})
         if fetched.owed:
             tx.owe(ctx.account_id, ctx.livemode, fetched.owed)

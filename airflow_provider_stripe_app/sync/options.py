@@ -57,7 +57,7 @@ class SyncOptions:
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     run: str = ""
     workers: int = 12
-    batch_rows: int = 5_000
+    batch_rows: int = 10_000
     batch_seconds: float = 5.0
     lag: int = LAG
     overlap: int = OVERLAP

@@ -104,6 +104,7 @@ class Run:
             self._load(loads)
             self._sweep(loads)
             feed = self._feed.run({})
+        self._fail_blind()
         for unit in self._healthy():
             self._work_off(unit, feed)
         self._finish(feed)
@@ -232,6 +233,11 @@ class Run:
 
     def _healthy(self) -> list[Unit]:
         return [u for u in self._units if u.name not in self._ctx.summary.errors]
+
+    def _fail_blind(self) -> None:
+        for unit in self._healthy():
+            if unit.name in self._feed.blind:
+                self._failed(unit, self._feed.blind[unit.name])
 
     def _failed(self, unit: Unit, error: Exception) -> None:
         log.error("%s: %s", unit.name, error)

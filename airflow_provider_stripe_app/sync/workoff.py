@@ -74,7 +74,7 @@ class WorkOff:
                 if stuck >= STUCK_ROUNDS:
                     return len(due)
                 payloads, ids = self._split(due, tried)
-                fetch_only = not payloads.rows
+                fetch_only = not payloads.objects
                 got = self._refetch(pool, ids, "refetch")
                 closed = self._merge_and_settle(payloads, got)
                 if got.error is not None:
@@ -118,12 +118,13 @@ class WorkOff:
         payloads, ids = Fetched(), []
         for owed in due:
             key = (owed.id, owed.closes_at, owed.event_id)
-            got = None if key in tried else from_payload(self._unit, owed)
+            lag = self._ctx.options.lag
+            got = None if key in tried else from_payload(self._unit, owed, lag)
             tried.add(key)
             if got is None:
                 ids.append(owed.id)
             else:
-                payloads.extend(got)
+                payloads.objects.append(got)
         return payloads, ids
 
     def _refetch(self, pool: ThreadPoolExecutor, ids: Iterable[str], purpose: str) -> Refetched:
@@ -136,7 +137,7 @@ class WorkOff:
             except StripeApiError as error:
                 out.error = out.error or error
                 continue
-            row = got.rows[0]
+            row = got.objects[0].row
             data = msgspec.json.decode(row.typed_from or row.raw)
             if row.deleted_at is None and is_left_out(data, self._state.start_date):
                 out.left_out.append(object_id)
@@ -153,7 +154,7 @@ class WorkOff:
 
         def work(tx: Transaction) -> tuple[dict[str, TableChange], int]:
             tx.advance(claim, None)
-            changes = self._merger.merge(tx, unit, payloads) if payloads.rows else {}
+            changes = self._merger.merge(tx, unit, payloads) if payloads.objects else {}
             return changes, tx.settle(unit.stream, ctx.account_id, ctx.livemode, got.left_out)
 
         changes, closed = ctx.write(work)

@@ -152,7 +152,8 @@ class Merge:
         staging = stage_rows(batch, [child.inlined for child in streams])
         table = self._ensure(batch.stream, staging)
         self.session.load(sql.STAGE, sql.STAGE_COLUMNS, staging.rows)
-        self._create(f"{name}: winners", sql.WON, sql.winners(table.target, self.stage))
+        won = sql.winners(table.target, self.stage, with_children=bool(streams))
+        self._create(f"{name}: winners", sql.WON, won)
         self._create(f"{name}: parents", sql.PARENTS, sql.parents(self.won))
         tally = self._tally(name)
         loads, owned = literal(batch.load_id), "w.version" if streams else "NULL"

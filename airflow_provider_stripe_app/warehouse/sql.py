@@ -64,11 +64,27 @@ def literal(value: str | int | bool | None) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def winners(target: str, stage: str) -> str:
+def beats(version: str, *, with_children: bool) -> str:
+    """Return the condition under which a staged version overwrites the row ``t``.
+
+    A living parent whose children were never read (they were not synced then) does not count as
+    read: a version that brings its children is let in. Should that one be older, then the change
+    between the two lies within the feed's overlap, which reopens the row.
+
+    :param version: the staged version.
+    :param with_children: whether the batch brings complete child sets.
+    """
+    newer = f"t._version < {version}"
+    unread = "t._children_version IS NULL AND NOT t.is_deleted"
+    return f"({newer} OR ({unread}))" if with_children else newer
+
+
+def winners(target: str, stage: str, *, with_children: bool) -> str:
     """Select the staged rows that win: one per id, newer than the target's row or new.
 
     Highest version first, the last staged among equals (EQUALITY §5).
     """
+    newer = beats("s.version", with_children=with_children)
     return f"""
         SELECT s.seq, s.account_id, s.id, s.version, s.deleted_at, s.event_id,
                t.id IS NULL AS is_new,
@@ -78,7 +94,7 @@ def winners(target: str, stage: str) -> str:
                                            ORDER BY version DESC, seq DESC) AS place
               FROM {stage}) AS s
         LEFT JOIN {target} AS t ON t.account_id = s.account_id AND t.id = s.id
-        WHERE s.place = 1 AND (t.id IS NULL OR s.version > t._version)"""
+        WHERE s.place = 1 AND (t.id IS NULL OR {newer})"""
 
 
 def winning_children(target: str, stage: str, parents: str) -> str:
@@ -122,7 +138,7 @@ KEEP_IF_NULL = frozenset({"_load_id", "_children_version"})
 def upsert(
     target: str, cells: Sequence[tuple[str, str]], *, typed: str, won: str, stage: str
 ) -> str:
-    """Insert or update the typed winners.
+    """Insert or update the typed winners; that they win was decided under the fence.
 
     :param cells: (column name, SQL expression over ``y`` typed, ``w`` won, ``s`` stage).
     """
@@ -140,8 +156,7 @@ def upsert(
         SELECT {values}
         FROM {typed} AS y JOIN {won} AS w ON w.seq = y.seq JOIN {stage} AS s ON s.seq = y.seq
         WHERE TRUE
-        ON CONFLICT (account_id, id) DO UPDATE SET {updates}
-        WHERE t._version < excluded._version"""
+        ON CONFLICT (account_id, id) DO UPDATE SET {updates}"""
 
 
 def confirm(target: str, won: str, assignments: Sequence[tuple[str, str]]) -> str:

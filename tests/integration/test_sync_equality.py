@@ -267,6 +267,18 @@ def test_lines_that_change_while_they_are_paged_end_right(small: Lab) -> None:
     small.assert_equal()
 
 
+@pytest.mark.parametrize("nth", [1, 2])
+def test_an_invoice_deleted_while_its_lines_are_paged_is_gone(small: Lab, nth: int) -> None:
+    draft = draft_with_lines(small, 150)
+    lines = f"/v1/invoices/{draft}/lines"
+    small.sim.before(lines, lambda _: small.sim.delete(small.account, draft), nth=nth)
+    small.settle()
+    small.sync()
+    small.settle()
+    small.sync()
+    small.assert_equal()
+
+
 def test_objects_deleted_while_they_are_paged_lose_nothing(tmp_path: Path) -> None:
     with lab(tmp_path, "sqlite", delete_cursor_every=2) as one:
         one.sim.populate(one.account, customers=900)
@@ -373,13 +385,25 @@ def test_a_missing_permission_fails_loudly_and_the_rest_is_synced(tmp_path: Path
         one.assert_equal()
 
 
-def test_a_permission_that_was_missing_for_a_while_leaves_no_gap(small: Lab) -> None:
-    key = small.sim.restricted_key(["customer_read", "event_read"], small.account)
-    small.sim.switches.set(event_api_version=PAYLOADS[1])
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_permission_that_was_missing_for_a_while_leaves_no_gap(small: Lab, hidden: bool) -> None:
+    """Whether or not Stripe hides events from those who may not read their object."""
+    blind = small.sim.restricted_key(["customer_read", "event_read"], small.account)
+    small.sim.switches.set(event_api_version=PAYLOADS[1], event_permissions=hidden)
+    small.sim.update(small.account, any_id(small, "invoice"), {"description": "unseen"})
+    small.sim.clock.advance(DAY)
+    with pytest.raises(SyncFailed, match="invoice_read"):
+        small.sync(client=small.client(StaticToken(blind)))
+    small.sync()
+    small.assert_equal()
+
+
+def test_events_hidden_between_two_sweeps_are_read_by_the_second(small: Lab) -> None:
+    blind = small.sim.restricted_key(["customer_read", "event_read"], small.account)
     small.sim.update(small.account, any_id(small, "invoice"), {"description": "unseen"})
     small.settle()
-    with pytest.raises(SyncFailed, match="invoice_read"):
-        small.sync(client=small.client(StaticToken(key)))
+    small.sync(client=small.client(StaticToken(blind)))
+    small.sim.clock.advance(DAY)
     small.sync()
     small.assert_equal()
 
