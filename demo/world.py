@@ -25,6 +25,7 @@ class World:
     :param objects: how many objects Stripe has at first, by type: ``customers``, ``invoices`` …
     :param dags: DAG files or directories.
     :param options: more options of the simulation.
+    :param parallelism: how many tasks run at once.
     :param airflow_port: port of Airflow; 0 lets the system choose.
     """
 
@@ -38,16 +39,19 @@ class World:
         metadata: Literal["sqlite", "postgres"] = "sqlite",
         users: Sequence[User] = (),
         env: Mapping[str, str] | None = None,
+        parallelism: int = 8,
         airflow_port: int = 0,
     ) -> None:
         numbers = [text for kind, n in objects.items() for text in (f"--{kind}", str(n))]
         self.stripe = Simulation(*numbers, *options)
         self._dags = TemporaryHome("stripe-app-dags-")
-        _copy_without_schedule(dags, self._dags.path)
+        self.dags = self._dags.path
+        _copy_without_schedule(dags, self.dags)
         self._components = tuple(components)
         self._metadata: Literal["sqlite", "postgres"] = metadata
         self._users = tuple(users)
         self._env = dict(env or {})
+        self._parallelism = parallelism
         self._airflow_port = airflow_port
         self._airflow: AirflowCluster | None = None
         self._exit = contextlib.ExitStack()
@@ -85,11 +89,12 @@ class World:
             self._airflow = stack.enter_context(
                 AirflowCluster(
                     stripe_url=self.stripe.url,
-                    dags=[self._dags.path],
+                    dags=[self.dags],
                     components=self._components,
                     metadata=self._metadata,
                     users=self._users,
                     env=self._env,
+                    parallelism=self._parallelism,
                     port=self._airflow_port,
                 )
             )
