@@ -6,12 +6,19 @@ cd "$(dirname "$0")/.."
 uv=$1
 shift
 options=("$@")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
 lock() { # NAME PYTHON ARGUMENTS…
-    local name=$1 python=$2
+    local file=requirements/$1.lock python=$2
     shift 2
+    # What is locked stays unless an option upgrades it; a file that stays the same keeps its time,
+    # so that make does not install again.
+    [[ -e $file ]] || touch "$file"
+    cp "$file" "$work/new.lock"
     "$uv" pip compile --quiet --universal --python-version "$python" --generate-hashes \
-        --custom-compile-command "make lock" "${options[@]}" "$@" -o "requirements/$name.lock"
+        --custom-compile-command "make lock" ${options[@]+"${options[@]}"} "$@" -o "$work/new.lock"
+    cmp -s "$file" "$work/new.lock" || cp "$work/new.lock" "$file"
 }
 
 lock uv 3.11 requirements/uv.in
