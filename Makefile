@@ -79,8 +79,8 @@ $(PYTHON310_VENV)/.installed: $(UV) requirements/python-3.10.lock pyproject.toml
 install: $(VENV)/.installed ## Set up .venv from the lock file (the other commands do it by themselves)
 
 .PHONY: lock
-lock: $(UV) ## Refresh the lock files under requirements/
-	requirements/lock.sh "$(UV)"
+lock: $(UV) ## Refresh the lock files under requirements/ (ARGS=--upgrade for newer versions)
+	requirements/lock.sh "$(UV)" $(ARGS)
 
 # ---- checks ----------------------------------------------------------------------------------------
 
