@@ -25,10 +25,10 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 # Airflow and PostgreSQL want a home directory; build machines do not always have one.
-ifeq ($(strip $(HOME)),)
+ifeq ($(wildcard $(HOME)/.),)
 export HOME := $(CURDIR)/.work/home
+$(shell mkdir -p "$(HOME)")
 endif
-export PYTHONDONTWRITEBYTECODE :=
 
 # The first Python that is new enough (3.11: the DuckDB provider's floor). `make PYTHON=… test` chooses.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -47,7 +47,7 @@ help: ## Show this list
 
 $(UV): requirements/uv.lock
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or say: make PYTHON=/path/to/python3.x …" >&2; exit 1; }
-	@mkdir -p "$(WORK)" "$$HOME"
+	@mkdir -p "$(WORK)"
 	@echo "Creating .venv with $(PYTHON) …"
 	rm -rf "$(VENV)"
 	"$(PYTHON)" -m venv "$(VENV)"
