@@ -26,6 +26,8 @@ import requests
 
 ROOT = Path(__file__).parents[1]
 ENDPOINT_RATE = 25.0
+AFTER_COMMIT = ("verify", "advance: read")
+"""Statements that can be the last of a transaction: what follows them is a wait for rows."""
 
 
 @contextmanager
@@ -77,8 +79,7 @@ class Stages:
         now = time.perf_counter()
         if self._label:
             self.seconds[f"sql: {self._label}"] += now - self._at
-        # After the last statement of a transaction the writer waits for rows: nobody's time.
-        self._label, self._at = ("" if label == "verify" else label), now
+        self._label, self._at = ("" if label in AFTER_COMMIT else label), now
 
 
 def load(url: str, key: str, kind: str, where: str, *, limited: bool) -> dict[str, Any]:

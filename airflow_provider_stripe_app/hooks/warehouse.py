@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,21 @@ def _duckdb(hook: Any, connect: Callable[[], Any], schema: str | None) -> Wareho
             f"Connection {hook.get_conn_id()!r} is an in-memory DuckDB, so every row would be gone "
             "with the task: set its database path (host) to a file."
         )
-    return DuckDBWarehouse(connect, schema)
+    return DuckDBWarehouse(_quietly(hook, connect), schema)
+
+
+def _quietly(hook: Any, connect: Callable[[], Any]) -> Callable[[], Any]:
+    """Keep the hook from logging each opening: a DuckDB file is opened for every transaction."""
+
+    def connect_quietly() -> Any:
+        level = hook.log.level
+        hook.log.setLevel(logging.WARNING)
+        try:
+            return connect()
+        finally:
+            hook.log.setLevel(level)
+
+    return connect_quietly
 
 
 def _sqlite(hook: Any, connect: Callable[[], Any], schema: str | None) -> Warehouse:
