@@ -25,7 +25,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 # Airflow and PostgreSQL want a home directory; build machines do not always have one.
-ifeq ($(wildcard $(HOME)/.),)
+ifeq ($(and $(strip $(HOME)),$(wildcard $(HOME)/.)),)
 export HOME := $(CURDIR)/.work/home
 $(shell mkdir -p "$(HOME)")
 endif
