@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,21 +75,29 @@ def _duckdb(hook: Any, connect: Callable[[], Any], schema: str | None) -> Wareho
             f"Connection {hook.get_conn_id()!r} is an in-memory DuckDB, so every row would be gone "
             "with the task: set its database path (host) to a file."
         )
-    return DuckDBWarehouse(_quietly(hook, connect), schema)
+    return DuckDBWarehouse(_opener(hook, database), schema)
 
 
-def _quietly(hook: Any, connect: Callable[[], Any]) -> Callable[[], Any]:
-    """Keep the hook from logging each opening: a DuckDB file is opened for every transaction."""
+def _opener(hook: Any, database: str) -> Callable[[], Any]:
+    """Return what opens the hook's database as ``hook.get_conn`` does, but without a log line.
 
-    def connect_quietly() -> Any:
-        level = hook.log.level
-        hook.log.setLevel(logging.WARNING)
+    A DuckDB file is opened for every transaction, and the hook would log each.
+    """
+    config = hook.get_connect_config()
+
+    def connect() -> Any:
+        import duckdb
+
+        connection = duckdb.connect(database=database, config=config)
         try:
-            return connect()
-        finally:
-            hook.log.setLevel(level)
+            hook.load_extensions(connection)
+            hook.configure_secrets(connection)
+        except Exception:
+            connection.close()
+            raise
+        return connection
 
-    return connect_quietly
+    return connect
 
 
 def _sqlite(hook: Any, connect: Callable[[], Any], schema: str | None) -> Warehouse:
