@@ -23,7 +23,7 @@ from airflow_provider_stripe_app.exceptions import (
 from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
 from airflow_provider_stripe_app.streams.catalog import resolve_streams
 from airflow_provider_stripe_app.sync.options import MODES, SyncOptions
-from airflow_provider_stripe_app.warehouse.base import ForeignTable
+from airflow_provider_stripe_app.warehouse.base import ForeignTable, WarehouseError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -202,7 +202,10 @@ class StripeSyncOperator(BaseOperator):
 
         causes = list(error.errors.values()) if isinstance(error, SyncFailed) else [error]
         permanent = all(isinstance(cause, PERMANENT) for cause in causes)
-        return (AirflowFailException if permanent else AirflowException)(str(error))
+        where = (
+            f"Warehouse {self.warehouse_conn_id!r}: " if isinstance(error, WarehouseError) else ""
+        )
+        return (AirflowFailException if permanent else AirflowException)(f"{where}{error}")
 
 
 def unix_seconds(text: str | None) -> int | None:

@@ -19,6 +19,7 @@ from airflow_provider_stripe_app.exceptions import (
 )
 from airflow_provider_stripe_app.operators.sync import StripeSyncOperator, unix_seconds
 from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
+from airflow_provider_stripe_app.warehouse.base import WarehouseError
 
 
 def operator(**arguments: object) -> StripeSyncOperator:
@@ -85,6 +86,12 @@ def test_what_a_retry_cannot_mend_fails_for_good(error: Exception) -> None:
     made = operator()._translated(error)  # type: ignore[arg-type]
     assert isinstance(made, AirflowFailException)
     assert str(error) in str(made)
+
+
+def test_trouble_with_the_warehouse_names_its_connection() -> None:
+    made = operator(warehouse_conn_id="snow")._translated(WarehouseError("cannot be reached"))
+    assert "'snow'" in str(made)
+    assert not isinstance(made, AirflowFailException)
 
 
 @pytest.mark.parametrize(
