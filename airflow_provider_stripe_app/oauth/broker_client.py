@@ -19,6 +19,8 @@ from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
 
 MARKER = "stripe_app"
+PROVIDER = "airflow-provider-stripe-app"
+HEALTH_PATH = "/stripe-app/health"
 TOKEN_PATH = "/stripe-app/token"  # noqa: S105 - a path
 
 
@@ -133,11 +135,24 @@ class BrokerClient:
         tried = self._addresses()
         known = [self._known] if self._known in tried else []
         for address in dict.fromkeys([*known, *tried]):
+            if address != self._known and not self._speaks(address):
+                continue
             answer = self._post(address, body, conn_id)
             if answer is not None:
                 self._known = address
                 return answer
         return Unreachable(tried)
+
+    def _speaks(self, address: str) -> bool:
+        """Tell whether this plugin answers there, before a stranger is sent the broker token."""
+        try:
+            response = requests.get(
+                f"{address}{HEALTH_PATH}", timeout=self._timeout, allow_redirects=False
+            )
+            values: Any = response.json()
+        except (requests.RequestException, OSError, ValueError):
+            return False
+        return isinstance(values, dict) and values.get("provider") == PROVIDER
 
     def _post(self, address: str, body: dict[str, Any], conn_id: str) -> BrokerAnswer | None:
         try:

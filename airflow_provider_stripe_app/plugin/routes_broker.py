@@ -59,5 +59,6 @@ async def health(request: Request) -> Response:
     from starlette.responses import JSONResponse
 
     from airflow_provider_stripe_app import __version__
+    from airflow_provider_stripe_app.oauth.broker_client import PROVIDER
 
-    return JSONResponse({"provider": "airflow-provider-stripe-app", "version": __version__})
+    return JSONResponse({"provider": PROVIDER, "version": __version__})

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+import requests
 
 from airflow_provider_stripe_app.exceptions import (
     ConfigurationError,
@@ -268,10 +269,29 @@ def test_client_goes_on_to_the_next_address_and_remembers_which_one_answered(mon
         return Given(grant("t")) if address == "http://b" else None
 
     monkeypatch.setattr(broker_client.BrokerClient, "_post", post)
+    monkeypatch.setattr(broker_client.BrokerClient, "_speaks", lambda self, address: True)
     client = broker_client.BrokerClient(lambda: ["http://a", "http://b"])
     for _ in range(2):
         assert isinstance(client.ask("c", "b", None), Given)
     assert posted == ["http://a", "http://b", "http://b"]
+
+
+@pytest.mark.parametrize(
+    "stranger", [b"<html>Airflow</html>", b"[]", b'{"status": "ok"}', b'{"provider": "other"}']
+)
+def test_a_stranger_at_a_guessed_address_never_sees_the_broker_token(monkeypatch, stranger):
+    def get(url, **_):
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, stranger
+        return answer
+
+    def post(url, **_):
+        raise AssertionError("the broker token was sent")
+
+    monkeypatch.setattr(requests, "get", get)
+    monkeypatch.setattr(requests, "post", post)
+    client = broker_client.BrokerClient(lambda: ["http://stranger"])
+    assert isinstance(client.ask("c", "secret", None), Unreachable)
 
 
 def test_options_have_one_source_for_metadata_and_defaults(monkeypatch):
