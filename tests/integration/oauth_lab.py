@@ -227,22 +227,32 @@ def in_threads(count: int, work: Callable[[], object]) -> list[Any]:
     return found
 
 
+HTML = b"<html>Airflow</html>"
+
+
 @contextlib.contextmanager
 def broker_over_http(lab: Lab) -> Iterator[tuple[str, list[int]]]:
     """The broker's answers behind a real socket; everything else gets Airflow's 200 of HTML."""
-    from airflow_provider_stripe_app.oauth.broker_client import TOKEN_PATH
+    from airflow_provider_stripe_app.oauth.broker_client import HEALTH_PATH, PROVIDER, TOKEN_PATH
     from airflow_provider_stripe_app.oauth.broker_server import answer_token_request
 
     statuses: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            plugin = self.path == f"/air{HEALTH_PATH}"
+            self.answer(200, json.dumps({"provider": PROVIDER}).encode() if plugin else HTML)
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, text = 200, b"<html>Airflow</html>"
+            status, text = 200, HTML
             if self.path == f"/air{TOKEN_PATH}":
                 status, answer = answer_token_request(json.loads(body), lab.store())
                 text = json.dumps(answer).encode()
                 statuses.append(status)
+            self.answer(status, text)
+
+        def answer(self, status: int, text: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
