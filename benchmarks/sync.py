@@ -159,7 +159,7 @@ def report(customers: int, kind: str, limited: bool, got: dict[str, Any]) -> Non
         f" {got['rows'] / got['seconds']:>8,.0f} {rate:>8.1f} {share:>8} {got['cpu']:>7.2f}"
         f" {1000 * got['cpu'] / got['rows']:>8.4f} {got['rss']:>7.0f} {got['rss_before']:>8.0f}"
     )
-    top = sorted(got["stages"].items(), key=lambda item: -item[1])[:7]
+    top = sorted(got["stages"].items(), key=lambda item: -item[1])[:14]
     print("          " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in top))
 
 
