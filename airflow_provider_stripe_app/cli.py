@@ -2,8 +2,7 @@
 
 Every ``airflow`` command imports this module, so it only describes the commands; what they do is in
 :mod:`.cli_commands`. No command takes a secret as an argument: those end in shell history and in
-    process
-lists. Codes come by prompt, standard input or the environment.
+process lists. Codes come by prompt, standard input or the environment.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def _installing() -> list[CLICommand]:
                 _arg("--icon", help="path of a PNG next to the manifest", default=None),
                 _arg(
                     "--redirect-uri",
-                    help="callback address; repeat for more (default: from [api] base_url)",
+                    help="callback address; repeat for more (default: from api.base_url)",
                     action="append",
                     default=None,
                 ),
@@ -159,9 +158,14 @@ SIMULATE_OPTIONS: dict[str, dict[str, Any]] = {
     "customers": {"type": int, "default": 0, "help": "how many to make"},
     "invoices": {"type": int, "default": 0, "help": "how many to make"},
     "subscriptions": {"type": int, "default": 0, "help": "how many to make"},
-    "spread": {"default": None, "help": "over which time they were created"},
+    "spread": {"default": None, "help": "how creation is spread: years, minute or burst"},
     "small": {"action": "store_true", "help": "objects of a few fields"},
     "at": {"type": float, "default": None, "help": "start the clock at these unix seconds"},
-    "switch": {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a quirk"},
+    "switch": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=VALUE",
+        "help": "a quirk, e.g. rate_limits=false",
+    },
 }
 """A test holds this against ``testing.cli.add_arguments``."""

@@ -67,6 +67,7 @@ class AirflowCluster:
     :param api_workers: processes of the API server.
     :param env: further environment, for example ``AIRFLOW__STRIPE_APP__KEEPALIVE``.
     :param port: port of the API server; 0 lets the system choose.
+    :param python: the interpreter whose Airflow runs.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class AirflowCluster:
         api_workers: int = 1,
         env: Mapping[str, str] | None = None,
         port: int = 0,
+        python: str | Path = sys.executable,
     ) -> None:
         self._temporary = TemporaryHome("stripe-app-airflow-")
         self.home = self._temporary.path
@@ -93,6 +95,7 @@ class AirflowCluster:
         self._components = tuple(components)
         self._api_workers = api_workers
         self._users = tuple(users)
+        self._python = str(python)
         self._postgres = EmbeddedPostgres() if metadata == "postgres" else None
         self._link_dags(dags)
         self.environment = {
@@ -155,7 +158,7 @@ class AirflowCluster:
 
     def start_component(self, component: Component) -> None:
         """Start one component (again)."""
-        command = [sys.executable, "-m", "airflow", component]
+        command = [self._python, "-m", "airflow", component]
         if component == "api-server":
             command += ["--host", "127.0.0.1", "--port", str(self.port)]
             command += ["--workers", str(self._api_workers)]
@@ -202,7 +205,7 @@ class AirflowCluster:
         :raises ProcessFailed: if it fails.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [self._python, "-m", "airflow", *arguments],
             env=self.environment,
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,

@@ -45,6 +45,12 @@ def test_no_command_takes_a_secret_as_an_argument():
     ]
 
 
+def test_help_has_no_square_brackets_because_airflow_takes_them_for_markup():
+    for command in commands().values():
+        for text in (command.help, command.description, *(a.kwargs["help"] for a in command.args)):
+            assert "[" not in (text or "")
+
+
 def test_simulate_has_exactly_the_options_of_the_simulation():
     from airflow_provider_stripe_app.testing.cli import add_arguments
 
