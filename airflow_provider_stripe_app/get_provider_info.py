@@ -22,7 +22,7 @@ CONNECTION_TYPE: dict[str, Any] = {
         "placeholders": {
             # The form shows about 55 characters.
             "login": "Paste the whole link: marketplace.stripe.com/oauth/v2/…",
-            "password": "sk_… of the app, or rk_… of your own account",
+            "password": "sk_… of the app; or no link, and your own rk_…",
             "app_conn_id": "stripe_app_default",
         },
     },

@@ -27,10 +27,15 @@ class TokenProvider(Protocol):
 
 
 class StaticToken:
-    """A key that never changes, for example a restricted key (``rk_…``)."""
+    """A key that never changes, for example a restricted key (``rk_…``).
 
-    def __init__(self, token: str) -> None:
+    :param token: the key.
+    :param where: where it was put, for the error.
+    """
+
+    def __init__(self, token: str, where: str = "this connection") -> None:
         self._token = token
+        self._where = where
 
     def get(self) -> str:
         """Return the key."""
@@ -41,7 +46,7 @@ class StaticToken:
         from airflow_provider_stripe_app.exceptions import ReauthorizationRequired
 
         raise ReauthorizationRequired(
-            "Stripe refused the restricted key of this connection (HTTP 401). It was rolled, "
+            f"Stripe refused the restricted key of {self._where} (HTTP 401). It was rolled, "
             "expired or revoked: create a new one in the Stripe Dashboard (Developers > API keys) "
             "and put it into the connection."
         )

@@ -105,7 +105,7 @@ class StripeAppHook(BaseHook):
         """Return the account's id and whether its data is live.
 
         An installation knows both. A restricted key's mode is in its prefix, its account comes from
-        the field *Stripe account* of the connection, else from Stripe.
+        ``account`` in the connection's extra, else from Stripe.
 
         :raises ConfigurationError: if a restricted key's account cannot be found out.
         """
@@ -200,7 +200,7 @@ class StripeAppHook(BaseHook):
             raise ConfigurationError(
                 f"The restricted key of connection {self.stripe_app_conn_id} may not read its own "
                 f"account: give it the permission {ACCOUNT_PERMISSION} in the Stripe Dashboard, or "
-                "put the account's id (acct_…) into the connection's field Stripe account."
+                'put the account\'s id into the connection\'s extra: {"account": "acct_…"}.'
             ) from error
 
     def _reach_stripe(self) -> None:

@@ -63,7 +63,7 @@ def token_provider(conn_id: str) -> TokenProvider:
     settings = read_settings(_read_connection(conn_id))
     if isinstance(settings, RestrictedKeySettings):
         _mask(settings.key)
-        return StaticToken(settings.key)
+        return StaticToken(settings.key, f"connection {conn_id}")
     return BrokerTokens(conn_id)
 
 

@@ -93,7 +93,10 @@ def parse_install_link(
 
 def _refuse_other_things(text: str) -> None:
     if not text:
-        raise ConfigurationError(f"The install link is empty: {_WANTED}.")
+        raise ConfigurationError(
+            f"The install link is empty: {_WANTED}. (To sync only your own account there is no "
+            "link: put a restricted key, rk_…, in the place of the secret key.)"
+        )
     for prefix, kind in _NOT_LINKS.items():
         if text.startswith(prefix):
             raise ConfigurationError(f"The install link is {kind}: {_WANTED}.")

@@ -75,6 +75,8 @@ def run_sync(
     :raises StripeAppError: if the run could not go on at all; what was committed stays.
     """
     summary = RunSummary(account_id, livemode)
+    for stream in streams:
+        summary.table(stream.name)  # in this order in the log and the XCom, whatever is done first
     ctx = Context(client, warehouse, account_id, livemode, options, summary)
     with ctx.open():
         Run(ctx, units_of(streams)).run()

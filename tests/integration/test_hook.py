@@ -96,6 +96,13 @@ def test_live_mode_gets_the_live_rate_unless_told_otherwise(sim, connect, monkey
     assert shared.get_conn().limiter.rates()["account"] == pytest.approx(9.8)
 
 
+def test_restricted_key_whose_account_nobody_tells_says_where_to_put_it(sim, connect):
+    sim.fail("status", "/v1/account", status=403, body="none")
+    hook = connect(password=sim.restricted_key())
+    with pytest.raises(ConfigurationError, match=r'connected_account_read.*\{"account": "acct_…"\}'):
+        hook.identity()
+
+
 def test_restricted_key_without_account_permission_still_knows_its_account(sim, connect):
     hook = connect(password=sim.restricted_key(["customer_read"]))
     with pytest.raises(PermissionMissing, match="connected_account_read"):
