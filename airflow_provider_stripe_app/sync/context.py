@@ -103,6 +103,7 @@ class Context:
                 if now - said > options.progress_seconds:
                     log.info("Waiting for %s, which is syncing %s", held.owner, what)
                     said = now
+                self.renew()
                 time.sleep(min(1.0, max(0.1, held.seconds_left)))
                 continue
             self.claims.update(zip(streams, claims, strict=True))

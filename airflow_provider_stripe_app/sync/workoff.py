@@ -66,6 +66,9 @@ class WorkOff:
         """
         tried: set[tuple[str, int, str]] = set()
         stuck = 0
+        if self._ctx.write(self._due):
+            # A load that went on meanwhile has closed most of it: nothing of that is fetched.
+            self._merge_and_settle(Fetched(), Refetched())
         with ThreadPoolExecutor(self._ctx.options.workers, "stripe-refetch") as pool:
             while True:
                 due = self._ctx.write(self._due)

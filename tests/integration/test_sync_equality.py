@@ -293,6 +293,16 @@ def test_objects_deleted_while_they_are_paged_lose_nothing(tmp_path: Path) -> No
         one.assert_equal(["customers"])
 
 
+def test_what_a_full_load_has_listed_is_not_fetched_again(small: Lab) -> None:
+    small.sim.switches.set(event_api_version=PAYLOADS[1])
+    for customer in small.sim.objects(small.account, "customer")[:10]:
+        small.sim.update(small.account, customer["id"], {"name": "seen by the list"})
+    small.sim.clock.advance(10 * OVERLAP)
+    summary = small.sync(mode="full")
+    assert summary.requests.get("refetch:customers", 0) == 0
+    small.assert_equal()
+
+
 def test_what_changes_during_the_load_is_in_the_tables(tmp_path: Path) -> None:
     with lab(tmp_path, "sqlite") as one:
         one.sim.populate(one.account, customers=700)
