@@ -19,7 +19,9 @@ from demo.processes import free_ports
 from demo.world import EXAMPLES, World
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.timeout(300)]
-MISTAKES = Path(__file__).parent / "dags" / "stripe_mistakes.py"
+OURS = [
+    Path(__file__).parent / "dags" / name for name in ("stripe_mistakes.py", "stripe_accounts.py")
+]
 NEEDED = [name for name, _ in permissions_for(STREAMS.values())]
 CONNECTION = "stripe_acme"
 
@@ -28,9 +30,9 @@ CONNECTION = "stripe_acme"
 def world() -> Iterator[World]:
     # Enough invoices with many lines that the first load takes longer than a progress line.
     objects = {"customers": 300, "invoices": 900, "subscriptions": 150}
-    with World(objects, dags=[EXAMPLES, MISTAKES]) as everything:
+    with World(objects, dags=[EXAMPLES, *OURS]) as everything:
         everything.connect_warehouse()
-        for dag_id in ("stripe_sync", "stripe_sync_mapped", "stripe_mistakes"):
+        for dag_id in ("stripe_sync", "stripe_sync_mapped", "stripe_mistakes", "stripe_accounts"):
             everything.airflow.api.wait_for_dag(dag_id)
         yield everything
 
@@ -42,9 +44,9 @@ def first_run(world: World) -> str:
     return world.airflow.api.run("stripe_sync")
 
 
-def paste_key(world: World, permissions: list[str]) -> None:
+def paste_key(world: World, permissions: list[str], conn_id: str = CONNECTION) -> None:
     made = world.stripe.control("POST", "keys", kind="restricted", permissions=permissions)
-    world.airflow.api.put_connection(CONNECTION, "stripe_app", password=made["key"])
+    world.airflow.api.put_connection(conn_id, "stripe_app", password=made["key"])
 
 
 def failure(world: World, dag_id: str = "stripe_sync") -> str:
@@ -126,9 +128,19 @@ def test_mapped_tasks_whose_tables_are_not_known_beforehand_succeed(
         api.xcom("stripe_sync_mapped", run_id, "sync", index)["streams"] for index in range(3)
     ]
     assert {table for streams in synced for table in streams} == set(STREAMS)
+    # Airflow knows these assets by the other example.
+    assert set(asset_events(world, "stripe_sync_mapped", run_id)) == set(STREAMS)
     path = f"/dags/stripe_sync_mapped/dagRuns/{run_id}/taskInstances/sync/links"
     links = api.call("GET", path, params={"map_index": 1})["extra_links"]
     assert links["Stripe Dashboard"].endswith(f"/{world.stripe.account_id}/test/dashboard")
+
+
+def test_a_mapped_task_with_tables_that_no_dag_names_succeeds(world: World, first_run: str) -> None:
+    paste_key(world, NEEDED, "stripe_second")
+    run_id = world.airflow.api.run("stripe_accounts")
+    summary = world.airflow.api.xcom("stripe_accounts", run_id, "sync", 0)
+    assert set(summary["streams"]) == {"customers"}
+    assert asset_events(world, "stripe_accounts", run_id) == {}
 
 
 def test_mistakes_are_named_with_what_to_do(world: World, first_run: str) -> None:
