@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _guide(world: World) -> str:
     return f"""
 Airflow            {world.airflow.url}   (no login; everybody is administrator)
-Page Stripe App    {world.page}   (in Airflow: Plugins > Stripe App)
+Page Stripe App    {world.page}   (in Airflow: Admin > Stripe App)
 Simulated Stripe   {world.stripe.url}
 Warehouse          {world.warehouse}
 
