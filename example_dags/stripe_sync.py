@@ -17,7 +17,7 @@ with DAG(
     dag_id="stripe_sync",
     schedule="@hourly",
     start_date=datetime(2026, 1, 1),
-    catchup=False,
+    catchup=False,  # one run catches up with everything
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=2)},
     tags=["stripe"],
@@ -34,6 +34,6 @@ with DAG(
             "subscription_items",
         ],
         warehouse_conn_id="warehouse",
-        schema=None,
-        mode="auto",
+        schema=None,  # of the tables; None is the warehouse's default
+        mode="auto",  # list what is new, follow events for the rest; "full" lists all again
     )

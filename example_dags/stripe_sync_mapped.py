@@ -27,7 +27,7 @@ with DAG(
         stripe_app_conn_id="stripe_acme",
         warehouse_conn_id="warehouse",
     ).expand(
-        streams=[
+        streams=[  # a child stream goes with its parent
             ["customers"],
             ["invoices", "invoice_line_items"],
             ["subscriptions", "subscription_items"],

@@ -60,6 +60,14 @@ def test_the_dag_in_the_readme_runs_as_it_is_printed() -> None:
     assert [dag.task_ids for dag in seen] == [["sync"]]
 
 
+def test_the_readme_names_the_menu_that_the_page_is_in() -> None:
+    from airflow_provider_stripe_app.plugin.airflow_plugin import StripeAppPlugin
+
+    [view] = StripeAppPlugin().external_views
+    menu = view["category"].capitalize()
+    assert f"Airflow › {menu} › **{view['name']}**" in (REPOSITORY / "README.md").read_text()
+
+
 def test_local_links_of_the_pages_lead_somewhere() -> None:
     for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
