@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from threading import RLock
@@ -15,7 +16,7 @@ from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeApp
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.api.client import Answer, Page, StripeClient
     from airflow_provider_stripe_app.api.tokens import TokenProvider
-    from airflow_provider_stripe_app.oauth.credentials import Settings
+    from airflow_provider_stripe_app.oauth.credentials import InstallationSettings, Settings
 
 ACCOUNT_PERMISSION = "connected_account_read"
 _ACCOUNT_ID = re.compile(r"\bacct_\w+")
@@ -117,12 +118,17 @@ class StripeAppHook(BaseHook):
 
         :return: whether it works, and a sentence that says what was found or what to do.
         """
-        from airflow_provider_stripe_app.oauth.credentials import AppSettings
+        from airflow_provider_stripe_app.oauth.credentials import (
+            AppSettings,
+            InstallationSettings,
+        )
 
         try:
             settings = self._settings
             if isinstance(settings, AppSettings):
                 return self._test_app(settings)
+            if isinstance(settings, InstallationSettings) and self._is_stand_in():
+                return self._test_copy(settings)
             account_id, livemode = self.identity()
             self._reach_stripe()
         except StripeAppError as error:
@@ -211,13 +217,49 @@ class StripeAppHook(BaseHook):
         except PermissionMissing:
             return  # Stripe knows the token; whether streams may be read is theirs to say
 
+    def _is_stand_in(self) -> bool:
+        """Tell whether Airflow's form tests a stand-in: it gives the connection a random id."""
+        from airflow_provider_stripe_app.oauth.database import may_use_metadata_db
+
+        if not may_use_metadata_db():
+            return False
+        from airflow_provider_stripe_app.oauth.store import TokenStore
+
+        return TokenStore().status(self.stripe_app_conn_id) is None
+
+    def _test_copy(self, settings: InstallationSettings) -> tuple[bool, str]:
+        """Try the copy of the access token, all that a stand-in has; nothing is renewed."""
+        from airflow_provider_stripe_app.api.client import StripeClient
+        from airflow_provider_stripe_app.api.errors import PermissionMissing, Unauthorized
+        from airflow_provider_stripe_app.oauth import config
+
+        copy = settings.copy
+        if copy is None or not copy.fresh(time.time(), 0):
+            return False, (
+                "The connection holds no fresh access token, and only the page Stripe App can "
+                "renew one: press Test there."
+            )
+        client = StripeClient(_OneToken(copy.access_token), api_base=config.api_base())
+        try:
+            client.request("GET", "/v1/account")
+        except PermissionMissing:
+            pass  # Stripe knows the token; whether streams may be read is theirs to say
+        except Unauthorized:
+            return False, (
+                "Stripe refuses the copy of the access token that the connection holds. It may "
+                "have been renewed meanwhile: press Test on the page Stripe App."
+            )
+        finally:
+            client.close()
+        return True, f"Connected to {copy.account_id} ({_mode(copy.livemode)} mode)."
+
     def _test_app(self, settings: Any) -> tuple[bool, str]:
         """Try an app's secret key: before anybody installed it, that is all there is."""
         from airflow_provider_stripe_app.api.client import StripeClient
         from airflow_provider_stripe_app.api.errors import Unauthorized
         from airflow_provider_stripe_app.oauth import config
 
-        client = StripeClient(_AppKey(settings.secret_key), api_base=config.api_base())
+        client = StripeClient(_OneToken(settings.secret_key), api_base=config.api_base())
         try:
             account_id = client.request("GET", "/v1/account").json()["id"]
         except Unauthorized:
@@ -234,8 +276,8 @@ class StripeAppHook(BaseHook):
         )
 
 
-class _AppKey:
-    """The app developer's own key, tried once."""
+class _OneToken:
+    """A key or token that is tried once and never renewed."""
 
     def __init__(self, key: str) -> None:
         self._key = key

@@ -161,6 +161,39 @@ def test_installation_of_its_own_connection_holds_no_secret_key(
     assert again["conn_id"] == "team_app"
 
 
+def test_the_test_button_of_airflows_own_form_knows_every_kind_of_connection(
+    server: PluginServer, ann: Browser
+) -> None:
+    server.app_connection("form_app")
+    assert install(server, ann, "form_app", installation="form_shop").status == 303
+    server.connection("form_key", password=server.sim.restricted_key())
+    base = f"{server.url}/api/v2/connections"
+
+    def button(conn_id: str, **changes: object) -> dict:
+        shown = ann.session.get(f"{base}/{conn_id}", timeout=20).json()
+        body = {name: shown[name] for name in ("connection_id", "conn_type", "login", "extra")}
+        body = {**body, "password": shown["password"], **changes}
+        answer = ann.session.post(f"{base}/test", json=body, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    for conn_id in ("form_shop", "form_key"):
+        told = button(conn_id)
+        assert told["status"], told
+        assert "Connected to acct_" in told["message"]
+    told = button("form_app")
+    assert told["status"], told
+    assert "press Install" in told["message"]
+    server.sim.oauth.expire_access_tokens(SHOP)
+    told = button("form_shop")
+    assert not told["status"]
+    assert "page Stripe App" in told["message"]
+    stale = json.dumps({**extra(server, "form_shop"), "access_grant_token": "damaged"})
+    told = button("form_shop", extra=stale)
+    assert not told["status"]
+    assert "press Test there" in told["message"]
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("not a name!", "cannot be a connection id"), ("a_postgres", "not Stripe App")],
