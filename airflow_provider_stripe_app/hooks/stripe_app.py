@@ -219,13 +219,10 @@ class StripeAppHook(BaseHook):
 
     def _is_stand_in(self) -> bool:
         """Tell whether Airflow's form tests a stand-in: it gives the connection a random id."""
-        from airflow_provider_stripe_app.oauth.database import may_use_metadata_db
+        from airflow_provider_stripe_app.oauth.broker import store_if_allowed
 
-        if not may_use_metadata_db():
-            return False
-        from airflow_provider_stripe_app.oauth.store import TokenStore
-
-        return TokenStore().status(self.stripe_app_conn_id) is None
+        store = store_if_allowed()
+        return store is not None and store.status(self.stripe_app_conn_id) is None
 
     def _test_copy(self, settings: InstallationSettings) -> tuple[bool, str]:
         """Try the copy of the access token, all that a stand-in has; nothing is renewed."""

@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_stripe_app.api.tokens import StaticToken, TokenProvider
 from airflow_provider_stripe_app.exceptions import (
@@ -40,6 +40,9 @@ from airflow_provider_stripe_app.oauth.credentials import (
     read_settings,
 )
 from airflow_provider_stripe_app.oauth.database import may_use_metadata_db
+
+if TYPE_CHECKING:
+    from airflow_provider_stripe_app.oauth.store import TokenStore
 
 log = logging.getLogger(__name__)
 PATIENCE = 90.0
@@ -94,7 +97,7 @@ class BrokerTokens:
         self.conn_id = conn_id
         self._read_connection = read_connection or _read_connection
         self._client = client or BrokerClient()
-        self._direct = direct or _store_if_allowed
+        self._direct = direct or store_if_allowed
         self._clock = clock
         self._sleep = sleep
         self._patience = patience
@@ -233,7 +236,8 @@ def _mask(token: str) -> None:
     mask_secret(token)
 
 
-def _store_if_allowed() -> Store | None:
+def store_if_allowed() -> TokenStore | None:
+    """Return the token store where this process may use the metadata database."""
     if not may_use_metadata_db():
         return None
     from airflow_provider_stripe_app.oauth.store import TokenStore
