@@ -146,10 +146,8 @@ def install_url(args: Namespace) -> Result:
     address = _installer().begin(args.conn_id, conn_id, _user())
     print(
         "Open this address within 10 minutes. Stripe then sends the browser to an address that "
-        "begins "
-        f"with {_redirect_uri()}: copy it whole out of the browser, also if the page says that "
-        "something "
-        "is wrong, and run: airflow stripe-app exchange",
+        f"begins with {_redirect_uri()}: copy it whole out of the browser, also if the page says "
+        "that something is wrong, and run: airflow stripe-app exchange",
         file=sys.stderr,
     )
     return Result(f"{address}\n")
@@ -187,8 +185,7 @@ def _finish(steps: Installer, values: dict[str, str], args: Namespace, user: str
     if not args.conn_id:
         raise ConfigurationError(
             "There is only a code and no state: paste the whole address out of the browser, or "
-            "name "
-            "the app's connection with --conn-id."
+            "name the app's connection with --conn-id."
         )
     return steps.accept(
         args.conn_id, args.installation_conn_id or args.conn_id, values["code"], user
@@ -209,8 +206,7 @@ def parse_callback(text: str) -> dict[str, str]:
     if not (values.get("code") or values.get("error")):
         raise ConfigurationError(
             "That is not what Stripe sends back: paste the whole address of the page that the "
-            "browser "
-            "shows after consent (it has code=ac_… and state=… in it)."
+            "browser shows after consent (it has code=ac_… and state=… in it)."
         )
     wanted = ("code", "state", "error")
     return {name: values[name] for name in wanted if values.get(name)}
@@ -253,10 +249,9 @@ def _line(one: InstallationStatus) -> str:
     now = time.time()
     word, _, health = health_of(one, now)
     return (
-        f"{one.conn_id}: {word}\n"
-        f"  {health}\n"
-        f"  account {one.account_id} ({mode_words(one.livemode)} mode), app {one.app_conn_id}\n"
-        f"  access token ends {relative(one.access_expires_at, now)}, refreshed "
+        f"{one.conn_id}: {word}\n  {health}\n  account {one.account_id} "
+        f"({mode_words(one.livemode)} mode), app {one.app_conn_id}\n  access token ends "
+        f"{relative(one.access_expires_at, now)}, refreshed "
         f"{relative(one.last_refreshed_at, now)}, generation {one.generation}"
     )
 

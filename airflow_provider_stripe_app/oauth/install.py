@@ -59,8 +59,7 @@ class DifferentAccount(InstallError):
         self.conn_id = conn_id
         super().__init__(
             f"Connection {conn_id} is installed in {old_account}, but {new_account} consented "
-            "now. DAGs "
-            f"that use {conn_id} would read {new_account} from their next run on."
+            f"now. DAGs that use {conn_id} would read {new_account} from their next run on."
         )
 
 
@@ -286,8 +285,7 @@ def check_mode(granted: Granted, key_livemode: bool | None, app_conn_id: str) ->
     if granted.account_id is None or granted.livemode is None:
         raise InstallError(
             "Stripe's answer does not say which account installed the app, so it was not "
-            "accepted. Press "
-            "Install again; if it stays so, report it with the API server's log."
+            "accepted. Press Install again; if it stays so, report it with the API server's log."
         )
     if key_livemode is not None and granted.livemode != key_livemode:
         names = {True: "live", False: "test"}
@@ -303,14 +301,13 @@ def explain(outcome: Refused | WrongKey | Trouble, app_conn_id: str) -> str:
     if isinstance(outcome, WrongKey):
         return (
             f"{outcome.message}. The secret key of connection {app_conn_id} must be the app "
-            "developer's "
-            "key of the same mode (live, test, or the app's managed sandbox) as the install link."
+            "developer's key of the same mode (live, test, or the app's managed sandbox) as the "
+            "install link."
         )
     if isinstance(outcome, Refused):
         return (
             f"Stripe did not accept the code ({outcome.message}). A code works once and for 5 "
-            "minutes, "
-            "with the secret key of the same mode: press Install again."
+            "minutes, with the secret key of the same mode: press Install again."
         )
     return (
         f"Stripe could not be reached to finish the installation ({outcome.message}). Nothing was "

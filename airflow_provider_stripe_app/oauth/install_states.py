@@ -165,11 +165,9 @@ def foreign_user(starter: str) -> str:
     if starter.startswith("cli:"):
         return (
             "This installation was started on the command line. Copy the whole address of this "
-            "page "
-            "out of the browser and paste it into: airflow stripe-app exchange"
+            "page out of the browser and paste it into: airflow stripe-app exchange"
         )
     return (
-        "This installation was started by another Airflow user, so it was not accepted. Log in as "
-        "that "
-        "user, or open the Stripe App page and press Install yourself."
+        "This installation was started by another Airflow user, so it was not accepted. Log in "
+        "as that user, or open the Stripe App page and press Install yourself."
     )

@@ -53,16 +53,14 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
     if not _CONN_ID.fullmatch(conn_id):
         raise ConfigurationError(
             f"{conn_id[:80]!r} cannot be a connection id: use letters, digits, '_', '-' and '.', "
-            "at "
-            "most 200 of them."
+            "at most 200 of them."
         )
     row = find_row(conn_id)
     if row is None and conn_id == app_conn_id:
         raise ConfigurationError(
             f"Connection {app_conn_id} is not in Airflow's database (it comes from the "
-            "environment or a "
-            "secrets backend), so the installation cannot be kept in it: give the installation a "
-            f"connection of its own, for example {app_conn_id}_installation."
+            "environment or a secrets backend), so the installation cannot be kept in it: give "
+            f"the installation a connection of its own, for example {app_conn_id}_installation."
         )
     if row is None:
         _refuse_shadowed(conn_id)
@@ -76,9 +74,8 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
         team = find_row(app_conn_id)
         if team is not None and team.team_name and team.team_name != row.team_name:
             raise ConfigurationError(
-                f"Connection {conn_id} belongs to another team than {app_conn_id}: choose another "
-                "name "
-                "for the installation."
+                f"Connection {conn_id} belongs to another team than {app_conn_id}: choose "
+                "another name for the installation."
             )
 
 
@@ -93,8 +90,7 @@ def _refuse_shadowed(conn_id: str) -> None:
         return
     raise ConfigurationError(
         f"Connection {conn_id} comes from the environment or a secrets backend and cannot be "
-        "written: "
-        "choose another name for the installation."
+        "written: choose another name for the installation."
     )
 
 

@@ -48,8 +48,7 @@ def check_name(name: str) -> str:
     if found := _FORBIDDEN_WORDS.search(name):
         raise ConfigurationError(
             f"The app name {name!r} contains {found.group(0)!r}, which Stripe does not allow in "
-            "names "
-            "(Stripe, App, free, paid): choose another, for example 'Airflow sync'."
+            "names (Stripe, App, free, paid): choose another, for example 'Airflow sync'."
         )
     return name
 

@@ -135,8 +135,7 @@ class KeepAlive:
         for conn_id, days in ending(installations, now):
             self._say(
                 f"Stripe ends the installation of connection {conn_id} within {days} day(s), "
-                "because it "
-                "could not be renewed: reauthorize it on the Stripe App page."
+                "because it could not be renewed: reauthorize it on the Stripe App page."
             )
         renewed = 0
         for one in due(installations, now):

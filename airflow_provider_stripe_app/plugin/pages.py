@@ -183,8 +183,7 @@ def redirect_warning(uri: str, opened_at: str) -> str:
         return (
             f"You opened this page at {opened_at}, but [api] base_url says "
             f"{parts.scheme}://{parts.netloc}, and that is where Stripe will send your browser. "
-            "Set "
-            "[api] base_url to the address that people open."
+            "Set [api] base_url to the address that people open."
         )
     if parts.scheme == "https":
         return ""

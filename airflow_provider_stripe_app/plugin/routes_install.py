@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 KEPT = frozenset({"code", "state", "error"})
 
 MISSING_STATE = (
-    "This answer from Stripe does not belong to an installation that was started here, so it was "
-    "not "
-    "accepted. Installations have to be started from Airflow: open the Stripe App page and press "
-    "Install. (If you installed the app in Stripe's marketplace or Dashboard just now, that is "
-    "fine: "
-    "press Install once more from here.)"
+    "This answer from Stripe does not belong to an installation that was started here, so it "
+    "was not accepted. Installations have to be started from Airflow: open the Stripe App page "
+    "and press Install. (If you installed the app in Stripe's marketplace or Dashboard just "
+    "now, that is fine: press Install once more from here.)"
 )
 
 

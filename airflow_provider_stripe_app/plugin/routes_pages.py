@@ -77,8 +77,7 @@ def _collect(user: Any, request: Request) -> dict[str, Any]:
 def _no_connection(here: web.Site) -> pages.Notice:
     return pages.Notice(
         "There is no connection of type Stripe App yet: create one with your app's install link "
-        "and "
-        "secret key (or with a restricted key), then come back here.",
+        "and secret key (or with a restricted key), then come back here.",
         kind="warn",
         href=here.connections,
         link="Open Airflow's connections",

@@ -254,8 +254,7 @@ def open_patiently(connect: Callable[[], Any], timeout: float) -> Any:
             if now - started >= timeout:
                 raise WarehouseError(
                     f"The DuckDB file is still open in another process after {timeout:.0f} s: "
-                    f"{why} "
-                    "Close that program; only one process at a time may write."
+                    f"{why} Close that program; only one process at a time may write."
                 ) from error
             if told == started or now - told >= _MESSAGE_EVERY:
                 holder = _HOLDER.search(why)
