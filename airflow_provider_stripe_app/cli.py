@@ -95,8 +95,7 @@ def _installing() -> list[CLICommand]:
             name="exchange",
             help="Finish an installation with the address that Stripe sent the browser to",
             description="Reads the whole address (or the code) from $STRIPE_APP_CALLBACK, from "
-            "standard "
-            "input or by prompt, never from an argument.",
+            "standard input or by prompt, never from an argument.",
             func=_lazy("exchange"),
             args=(
                 _arg("--conn-id", help="only with a bare code: the app's connection", default=None),
@@ -132,6 +131,14 @@ def _keeping() -> list[CLICommand]:
             help="Forget an installation here; the app stays installed in Stripe",
             func=_lazy("disconnect"),
             args=(conn_id, _arg("--yes", help="do not ask", action="store_true")),
+        ),
+        ActionCommand(
+            name="rotate-fernet",
+            help="Encrypt all tokens again with the first Fernet key",
+            description="Run it after airflow rotate-fernet-key, which knows only Airflow's own "
+            "tables, and before the old key leaves core.fernet_key.",
+            func=_lazy("rotate_fernet"),
+            args=(),
         ),
     ]
 

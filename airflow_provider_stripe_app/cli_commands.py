@@ -268,6 +268,15 @@ def refresh(args: Namespace) -> Result:
 
 
 @_command
+def rotate_fernet(args: Namespace) -> Result:
+    """Encrypt all tokens again with the first Fernet key."""
+    from airflow_provider_stripe_app.oauth.rotation import rotate_keys
+
+    count = rotate_keys()
+    return Result(f"Encrypted the tokens of {count} installation(s) with the first Fernet key.\n")
+
+
+@_command
 def disconnect(args: Namespace) -> Result:
     """Forget an installation here."""
     from airflow_provider_stripe_app.oauth.store import TokenStore

@@ -521,11 +521,12 @@ def test_command_line_installs_refreshes_and_forgets(server: PluginServer, ann: 
     assert "airflow stripe-app exchange" in refused.text
 
     before = len(server.sim.oauth._refresh)
-    installed, again, shown, renewed, forgot, gone = server.airflow_steps(
+    installed, again, shown, renewed, rotated, forgot, gone = server.airflow_steps(
         (["stripe-app", "exchange"], back),
         (["stripe-app", "exchange"], back),
         (["stripe-app", "status", "cli_app", "--json"], ""),
         (["stripe-app", "refresh", "cli_app"], ""),
+        (["stripe-app", "rotate-fernet"], ""),
         (["stripe-app", "disconnect", "cli_app", "--yes"], ""),
         (["stripe-app", "refresh", "cli_app"], ""),
     )
@@ -537,12 +538,14 @@ def test_command_line_installs_refreshes_and_forgets(server: PluginServer, ann: 
     assert renewed[0] == 0
     assert "generation 2" in renewed[1]
     assert len(server.sim.oauth._refresh) == before + 2
+    assert rotated[0] == 0
+    assert "with the first Fernet key" in rotated[1]
     assert forgot[:2] == (0, "Forgot cli_app.\n")
     assert gone[0] == 3
     assert "not installed" in gone[2]
     secrets = [app.secret_key, *server.sim.oauth._refresh]
     secrets += [refresh.access_token for refresh in server.sim.oauth._refresh.values()]
-    said = repr((installed, again, shown, renewed, forgot, gone))
+    said = repr((installed, again, shown, renewed, rotated, forgot, gone))
     assert not [secret for secret in secrets if secret in said]
 
 

@@ -32,6 +32,7 @@ def test_all_commands_are_there_and_lead_to_functions():
         "status",
         "refresh",
         "disconnect",
+        "rotate-fernet",
         "simulate",
     }
     for command in found.values():
