@@ -235,9 +235,8 @@ class TokenStore:
             place.
         :return: the stored access token.
         :raises ConfigurationError: if the answer lacks account or mode, if live tokens cannot be
-            encrypted,
-            or if the connection holds another account's installation and nobody confirmed the
-            change.
+            encrypted, or if the connection holds another account's installation and nobody
+            confirmed the change.
         """
         mode = granted.livemode if granted.livemode is not None else livemode
         if granted.account_id is None or mode is None:

@@ -93,9 +93,8 @@ class Trouble:
 
     :param reason: what happened, without secrets.
     :param received: whether Stripe itself answered completely. If not, the request may have had its
-        effect
-        and a repetition with the same ``Idempotency-Key`` may return the lost tokens; if so, a
-        repetition with the same key would return the same answer for a day, so it needs another
+        effect and a repetition with the same ``Idempotency-Key`` may return the lost tokens; if so,
+        a repetition with the same key would return the same answer for a day, so it needs another
         key.
     :param retry_after: seconds that Stripe asks to wait.
     """
@@ -127,8 +126,7 @@ def classify(
     :param answer: the answer, or what was raised instead of one.
     :param sent_at: unix seconds at which the request was sent.
     :param first_sent_at: when the same request with the same key was sent for the first time: a
-        replayed
-        answer's tokens may be as old as that.
+        replayed answer's tokens may be as old as that.
     """
     if isinstance(answer, Exception):
         return Trouble(f"No answer from Stripe's token endpoint ({type(answer).__name__})", False)

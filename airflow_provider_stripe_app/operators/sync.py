@@ -54,8 +54,8 @@ class StripeSyncOperator(BaseOperator):
     """Make warehouse tables equal to what a Stripe account lists.
 
     The first run lists everything; later ones follow Stripe's events, so an idle run costs one
-    request.
-    It may be killed at any point: what was committed stays and the next try goes on from there.
+    request. It may be killed at any point: what was committed stays and the next try goes on from
+    there.
 
     :param streams: names of the tables to sync; a child (``invoice_line_items``) brings its parent
         along.
@@ -66,14 +66,12 @@ class StripeSyncOperator(BaseOperator):
     :param mode: ``auto`` (load what is new, follow the rest), ``full`` (list everything again) or
         ``incremental`` (fail where everything would have to be listed).
     :param sync_start_date: leave out objects created before it (ISO date or datetime, UTC unless it
-        says otherwise). It is not called ``start_date`` because that is Airflow's own argument:
-        one in
-        ``default_args`` would silently filter data.
+        says otherwise). It is not called ``start_date`` because that is Airflow's own argument: one
+        in ``default_args`` would silently filter data.
     :param workers: threads that fetch from Stripe.
     :return: per table what was inserted, updated, deleted and unchanged, requests and seconds.
     :raises AirflowFailException: when a retry cannot mend it: a permission is missing, the app has
-        to
-        be installed again, an argument or a table is wrong.
+        to be installed again, an argument or a table is wrong.
     :raises AirflowException: when a retry may mend it.
     """
 

@@ -2,8 +2,7 @@
 
 Events come newest first, so nothing may be called seen before the whole window is. Obligations are
 committed as they come (they are idempotent), the cursor moves once, in the transaction that stores
-the
-last of them. The pass reads behind its cursor, because an event can become visible after its
+the last of them. The pass reads behind its cursor, because an event can become visible after its
 ``created``; what is read twice is closed at once by the version of the row that it led to.
 """
 

@@ -132,8 +132,7 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
     meanwhile.
 
     The set's version is the send time of its first page. If the parent keeps changing, what was
-    read is
-    used and the parent stays owed.
+    read is used and the parent stays owed.
 
     :param item: the parent as read at ``sent_at``.
     """

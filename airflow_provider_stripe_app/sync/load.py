@@ -2,8 +2,8 @@
 anywhere.
 
 Each page carries its own progress (*range before → ranges after*), and the transaction that merges
-its
-rows stores exactly that progress (EQUALITY §2). So a killed load goes on where its last commit was.
+its rows stores exactly that progress (EQUALITY §2). So a killed load goes on where its last commit
+was.
 """
 
 from __future__ import annotations

@@ -36,8 +36,7 @@ class SyncOptions:
     """Options of one run.
 
     :param mode: ``auto`` loads what is new and follows changes of the rest, ``full`` lists
-        everything
-        again, ``incremental`` refuses to list.
+        everything again, ``incremental`` refuses to list.
     :param start_date: leave out objects created before this unix second; ``None`` for no limit.
     :param owner: who holds the leases; the same owner takes over its own lease at once (a retry).
     :param run: names the run, so that a retry of ``mode="full"`` resumes.

@@ -1,8 +1,8 @@
 """From events to what is owed: pure decisions (EQUALITY §1–3).
 
 An event is a *signal*. Per object only the newest one counts; its payload may stand in for a
-refetch
-only when it is rendered in our API version, is alone in its second, and carries all children.
+refetch only when it is rendered in our API version, is alone in its second, and carries all
+children.
 """
 
 from __future__ import annotations

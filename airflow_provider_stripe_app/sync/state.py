@@ -21,8 +21,7 @@ class StreamState:
 
     :param api_version: Stripe version of the rows; another one means a full re-list.
     :param phase: ``load`` (ranges remain), ``sweep`` (rows that the load has not seen are
-        confirmed) or
-        ``live`` (fed by events).
+        confirmed) or ``live`` (fed by events).
     :param load_id: unix second at which the current or last full load began (its T0).
     :param load_run: the run that began the load, so that its retries resume instead of starting
         again.

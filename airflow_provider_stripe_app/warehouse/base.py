@@ -111,8 +111,8 @@ class StagedChild:
 class Batch:
     """Rows of one stream, with the *complete* child sets of its non-deleted rows.
 
-    A batch may hold an id twice: the highest version wins (the last one among equals).
-    An invoice without lines has an empty set: all its children vanish.
+    A batch may hold an id twice: the highest version wins (the last one among equals). An invoice
+    without lines has an empty set: all its children vanish.
 
     :param children: for each child stream that is synced, its rows; a stream named here is replaced
         whole for each parent in ``rows`` that wins the version guard and is not a tombstone; for a
