@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -51,6 +51,9 @@ class Context:
     _writer: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stripe-merge")
     )
+    _reader: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stripe-read")
+    )
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         """Run ``work`` in a transaction of its own, in the writer thread.
@@ -67,6 +70,16 @@ class Context:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a transaction and wait for its result."""
         return self.submit(work).result()
+
+    def read(self, request: Callable[[], T]) -> T:
+        """Make a request and keep the leases alive meanwhile: its retries may outlast them."""
+        return self.result(self._reader.submit(request))
+
+    def result(self, future: Future[T]) -> T:
+        """Return a future's result and keep the leases alive until it is there."""
+        while not wait((future,), timeout=self.options.lease_ttl / 6).done:
+            self.renew()
+        return future.result()
 
     def key(self, stream: str) -> StateKey:
         """Return the state key of a stream of this account."""
@@ -124,10 +137,14 @@ class Context:
         self.write(touch)
 
     def release(self, *streams: str) -> None:
-        """Give leases back."""
+        """Give leases back; trouble in doing so must not hide the error that led here."""
         claims = [self.claims.pop(s) for s in streams if s in self.claims]
-        if claims:
+        if not claims:
+            return
+        try:
             self.write(lambda tx: _release(tx, claims))
+        except Exception as error:
+            log.warning("Could not give the leases back; they expire by themselves: %s", error)
 
     @contextmanager
     def open(self) -> Iterator[Context]:
@@ -138,10 +155,16 @@ class Context:
         finally:
             try:
                 self.release(*list(self.claims))
-            except Exception as error:  # the run's own outcome matters more
-                log.warning("Could not give the leases back; they expire by themselves: %s", error)
+                self._close()
+            finally:
+                self._reader.shutdown()
+                self._writer.shutdown()
+
+    def _close(self) -> None:
+        try:
             self._writer.submit(self.warehouse.close).result()
-            self._writer.shutdown()
+        except Exception as error:  # the run's own outcome matters more
+            log.warning("The warehouse could not be closed: %s", error)
 
 
 def _release(tx: Transaction, claims: list[Claim]) -> None:

@@ -18,6 +18,7 @@ from airflow_provider_stripe_app.api.errors import PermissionMissing
 from airflow_provider_stripe_app.api.events import EventItem
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
+from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.reduce import Reducer
 from airflow_provider_stripe_app.sync.state import FEED, Coverage, FeedState
@@ -123,7 +124,7 @@ class Feed:
         return state
 
     def _begin(self) -> Pass:
-        page = self._ctx.client.events_page({"limit": 1}, purpose="events")
+        page = self._events({"limit": 1})
         cursor = page.sent_at - self._ctx.options.lag
         return Pass(FeedState(cursor=cursor, swept_at=page.sent_at), page.sent_at, [])
 
@@ -131,9 +132,8 @@ class Feed:
         options = self._ctx.options
         reducer = Reducer(STREAMS, old.streams, lag=options.lag)
         # Stripe's time is not known before the first answer; the worker's clock is not asked (§1).
-        first = self._ctx.client.events_page(
-            {"limit": 100, "created[gte]": window(old, old.cursor, options.overlap).gte},
-            purpose="events",
+        first = self._events(
+            {"limit": 100, "created[gte]": window(old, old.cursor, options.overlap).gte}
         )
         now = first.sent_at
         if has_gap(old, now, options.overlap):
@@ -168,15 +168,21 @@ class Feed:
         missing = {}
         for stream in (STREAMS[name] for name in covered if name in STREAMS):
             try:
-                self._ctx.client.list_page(
-                    stream.path,
-                    {**stream.params, "limit": 1},
-                    purpose=f"probe:{stream.name}",
-                    permission=stream.permission,
-                )
+                self._ctx.read(partial(self._probe, stream))
             except PermissionMissing as error:
                 missing[stream.name] = error
         return missing
+
+    def _probe(self, stream: Stream) -> None:
+        self._ctx.client.list_page(
+            stream.path,
+            {**stream.params, "limit": 1},
+            purpose=f"probe:{stream.name}",
+            permission=stream.permission,
+        )
+
+    def _events(self, params: Mapping[str, object]) -> EventPage:
+        return self._ctx.read(partial(self._ctx.client.events_page, params, purpose="events"))
 
     def _pages(self, first: EventPage, wanted: Window) -> Iterator[tuple[list[EventItem], int]]:
         page = first
@@ -188,7 +194,7 @@ class Feed:
         while more:
             if page.items:
                 params["starting_after"] = page.items[-1].id
-            page = self._ctx.client.events_page(params, purpose="events")
+            page = self._events(params)
             yield page.items, page.date
             more = page.has_more and bool(page.items)
 
@@ -202,5 +208,5 @@ class Feed:
             tx.release(claim)
         if owed:
             tx.owe(ctx.account_id, ctx.livemode, owed)
-            for name in {o.stream for o in owed}:
+            for name in sorted({o.stream for o in owed}):
                 tx.settle(STREAMS[name], ctx.account_id, ctx.livemode)

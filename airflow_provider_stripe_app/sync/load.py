@@ -224,16 +224,24 @@ class Loader:
         job.in_flight -= 1
         try:
             page = future.result()
+            after = [without_cursor(rng)] if page is None else self._remainder(job, rng, page)
         except StripeApiError as error:
-            job.error = job.error or error
+            self._failed(job, error)
             return
         if page is None:
-            after: list[Range] = [without_cursor(rng)]
             job.pages.append(LoadPage(rng, tuple(after)))
         else:
-            after = self._remainder(job, rng, page)
             self._keep(pool, job, LoadPage(rng, tuple(after)), page)
         job.frontier.extend(after)
+
+    def _failed(self, job: Job, error: StripeApiError) -> None:
+        """Give a job up: what waits for a thread is not sent any more."""
+        job.error = job.error or error
+        waiting: tuple[dict[Future[Any], tuple[Job, Any]], ...] = (self._lists, self._units)
+        for futures in waiting:
+            for future in [f for f, (owner, _) in futures.items() if owner is job and f.cancel()]:
+                del futures[future]
+                job.in_flight -= 1
 
     def _remainder(self, job: Job, rng: Range, page: ParentPage) -> list[Range]:
         if not page.items:
@@ -272,7 +280,7 @@ class Loader:
             page.fetched.extend(future.result())
             page.waiting -= 1
         except StripeApiError as error:
-            job.error = job.error or error
+            self._failed(job, error)
 
     def _flush(self) -> None:
         options = self._ctx.options

@@ -15,7 +15,7 @@ from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.errors import PermissionMissing, StripeApiError
 from airflow_provider_stripe_app.api.ranges import Range
 from airflow_provider_stripe_app.api.version import API_VERSION
-from airflow_provider_stripe_app.exceptions import ConfigurationError
+from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.context import Context
@@ -86,6 +86,17 @@ def run_sync(
     return summary
 
 
+class CoverageLost(StripeAppError):
+    """Another run has taken a stream out of the change feed while this one was loading it."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"Another run found the permission for {stream} missing, or the change feed cut off, "
+            "while this run was going on, so changes may be missing. The next run lists everything "
+            "again."
+        )
+
+
 class Run:
     """The steps of one run, in their order."""
 
@@ -106,7 +117,7 @@ class Run:
             self._load(loads)
             self._sweep(loads)
             feed = self._feed.run({})
-        self._fail_blind()
+        self._fail_uncovered(feed)
         for unit in self._healthy():
             self._work_off(unit, feed)
         self._finish(feed)
@@ -149,11 +160,30 @@ class Run:
             )
             loads = {n: p.start_date for n, p in plans.items()}
             feed = self._feed.run(loads, fresh=True)
+        else:
+            feed = self._follow_or_load(plans, feed)
         self._fed_at = time.monotonic()
         for unit in self._units:
-            if unit.name in loads:
+            if plans[unit.name].action == "load":
                 self._begin(unit, plans[unit.name], feed.streams[unit.name].since)
         return feed
+
+    def _follow_or_load(self, plans: dict[str, Plan], feed: FeedState) -> FeedState:
+        """Plan again where another run has taken a stream out of the feed since we planned.
+
+        It may have found a gap and begun the feed anew, or found a permission missing.
+        """
+        again = {
+            u.name: plan(u, self._states[u.name], feed, self._ctx.options)
+            for u in self._units
+            if plans[u.name].action != "load" and u.name not in self._feed.blind
+        }
+        loads = {n: p.start_date for n, p in again.items() if p.action == "load"}
+        if not loads:
+            return feed
+        plans.update(again)
+        self._refuse_load_if_incremental(plans)
+        return self._feed.run(loads)
 
     def _stored_start(self, name: str, planned: Plan) -> int | None:
         state = self._states.get(name)
@@ -236,10 +266,13 @@ class Run:
     def _healthy(self) -> list[Unit]:
         return [u for u in self._units if u.name not in self._ctx.summary.errors]
 
-    def _fail_blind(self) -> None:
+    def _fail_uncovered(self, feed: FeedState) -> None:
         for unit in self._healthy():
+            coverage = feed.streams.get(unit.name)
             if unit.name in self._feed.blind:
                 self._failed(unit, self._feed.blind[unit.name])
+            elif coverage is None or coverage.since > self._states[unit.name].load_id:
+                self._failed(unit, CoverageLost(unit.name))
 
     def _failed(self, unit: Unit, error: Exception) -> None:
         log.error("%s: %s", unit.name, error)

@@ -8,19 +8,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import msgspec
 
-from airflow_provider_stripe_app.api.errors import StripeApiError
+from airflow_provider_stripe_app.api.errors import PermissionMissing, StripeApiError
 from airflow_provider_stripe_app.sync.context import Context
-from airflow_provider_stripe_app.sync.fetch import Fetched, from_payload, refetch
+from airflow_provider_stripe_app.sync.fetch import Fetched, from_payload, refetch, tombstone
 from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import Unit
 from airflow_provider_stripe_app.sync.progress import Progress
 from airflow_provider_stripe_app.sync.reduce import is_left_out
 from airflow_provider_stripe_app.sync.state import StreamState
+from airflow_provider_stripe_app.sync.versions import read_version
 from airflow_provider_stripe_app.warehouse.base import Obligation, TableChange, Transaction
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ DUE_LIMIT = 2_000
 CONFIRM_LIMIT = 500
 """Rows confirmed by GET in one transaction."""
 
+MANY_ERRORS = 10
+"""Failed refetches of one round after which no more are sent: it is an outage, not an object."""
+
 STUCK_ROUNDS = 5
 """Rounds of one second in which a refetch may be too early to close what is owed."""
 
@@ -40,11 +44,13 @@ class Refetched:
     """What a round of refetches brought.
 
     :param left_out: ids of objects that do not belong into the table.
+    :param read_at: unix second by Stripe's clock at which the last of those was read.
     :param error: the first error; what was fetched before and beside it is used all the same.
     """
 
     fetched: Fetched = field(default_factory=Fetched)
     left_out: list[str] = field(default_factory=list)
+    read_at: int = 0
     error: StripeApiError | None = None
 
 
@@ -97,6 +103,11 @@ class WorkOff:
         with ThreadPoolExecutor(self._ctx.options.workers, "stripe-confirm") as pool:
             while ids := self._ctx.write(lambda tx: self._unseen(tx, load_id)):
                 got = self._refetch(pool, ids, "confirm")
+                # A table that is older than its state can hold what does not belong into it.
+                got.fetched.objects += [
+                    tombstone(self._unit.stream, i, read_version(got.read_at), got.read_at)
+                    for i in got.left_out
+                ]
                 self._commit(got.fetched, load_id)
                 if got.error is not None:
                     raise got.error
@@ -104,8 +115,10 @@ class WorkOff:
 
     def _unseen(self, tx: Transaction, load_id: int) -> list[str]:
         ctx = self._ctx
+        # What was merged in the load's first second, before its first page, counts as unseen too.
+        before = (load_id + 1) * 10
         return tx.unseen(
-            self._unit.stream, ctx.account_id, ctx.livemode, load_id, load_id * 10, CONFIRM_LIMIT
+            self._unit.stream, ctx.account_id, ctx.livemode, load_id, before, CONFIRM_LIMIT
         )
 
     def _due(self, tx: Transaction) -> list[Obligation]:
@@ -134,21 +147,32 @@ class WorkOff:
         out = Refetched()
         client, unit = self._ctx.client, self._unit
         futures = {i: pool.submit(refetch, client, unit, i, purpose) for i in dict.fromkeys(ids)}
-        for object_id, future in futures.items():
-            try:
-                got = future.result()
-            except StripeApiError as error:
-                out.error = out.error or error
-                continue
-            row = got.objects[0].row
-            data = msgspec.json.decode(row.typed_from or row.raw)
-            if row.deleted_at is None and is_left_out(data, self._state.start_date):
-                out.left_out.append(object_id)
-            else:
-                out.fetched.extend(got)
-            self._progress.seen(unit.name, 1)
-            self._ctx.renew()
+        errors = 0
+        try:
+            for object_id, future in futures.items():
+                try:
+                    self._take(object_id, self._ctx.result(future), out)
+                except StripeApiError as error:
+                    out.error = out.error or error
+                    errors += 1
+                    if errors == MANY_ERRORS or isinstance(error, PermissionMissing):
+                        _cancel(futures.values())
+                except CancelledError:
+                    continue
+                self._ctx.renew()
+        finally:
+            _cancel(futures.values())  # whatever ends this early must not wait for thousands
         return out
+
+    def _take(self, object_id: str, got: Fetched, out: Refetched) -> None:
+        row = got.objects[0].row
+        data = msgspec.json.decode(row.typed_from or row.raw)
+        if row.deleted_at is None and is_left_out(data, self._state.start_date):
+            out.left_out.append(object_id)
+            out.read_at = max(out.read_at, row.version // 10)
+        else:
+            out.fetched.extend(got)
+        self._progress.seen(self._unit.name, 1)
 
     def _merge_and_settle(self, payloads: Fetched, got: Refetched) -> int:
         payloads.extend(got.fetched)
@@ -172,3 +196,8 @@ class WorkOff:
             return self._merger.merge(tx, self._unit, fetched, load_id=load_id)
 
         self._merger.count(self._ctx.write(work))
+
+
+def _cancel(futures: Iterable[Future[Fetched]]) -> None:
+    for future in futures:
+        future.cancel()

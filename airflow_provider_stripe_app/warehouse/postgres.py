@@ -23,6 +23,7 @@ PRESENT = "_stripe_sync_present"
 """Column of the typed table: how many slots are present and not null in the document."""
 
 _DDL_LOCK = 0x5354_5249_5045  # "STRIPE": one advisory lock for all changes of tables
+_OWED_LOCK = 0x4F57_4544  # "OWED": one advisory lock per account for its obligations
 _ARGUMENTS = 90  # a function takes at most 100
 _DOCUMENTS = frozenset({"raw", "typed_from", "payload"})
 _NAME_LENGTH = 63
@@ -204,6 +205,11 @@ class PostgresSession(Session):
     def lock_ddl(self) -> None:
         """See the base class; held until the end of the transaction."""
         self.rows("lock for DDL", f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
+
+    def lock_obligations(self, account_id: str) -> None:
+        """See the base class; held until the end of the transaction."""
+        lock = f"SELECT pg_advisory_xact_lock({_OWED_LOCK}, hashtext(?))"
+        self.rows("lock obligations", lock, (account_id,))
 
     def after_commit(self) -> None:
         """See the base class."""

@@ -86,6 +86,12 @@ class Session(ABC):
     def lock_ddl(self) -> None:  # noqa: B027 -- a single writer needs no lock
         """Let one transaction at a time change tables."""
 
+    def lock_obligations(self, account_id: str) -> None:  # noqa: B027 -- a single writer needs no lock
+        """Let one transaction at a time write an account's obligations.
+
+        Two could wait for each other's rows. Nothing else is locked after this.
+        """
+
     @abstractmethod
     def ensure_schema(self) -> None:
         """Create the schema if it is not there."""

@@ -218,6 +218,7 @@ def owe(
         ("ambiguous", "boolean"),
         ("payload", "text"),
     )
+    session.lock_obligations(account_id)
     session.load(_OWED, columns, rows)
     staged = session.dialect.temp(_OWED)
     session.run("owe", owe_statement(session.table(OBLIGATIONS), staged, account_id, livemode))
@@ -281,6 +282,7 @@ def settle(
     """Delete the obligations that the stream's rows close, and those of ``forgive``."""
     key = (account_id, livemode, stream.name)
     table = session.table(OBLIGATIONS)
+    session.lock_obligations(account_id)
     deleted = 0
     for start in range(0, len(forgive), _FORGIVE_AT_ONCE):
         ids = list(forgive[start : start + _FORGIVE_AT_ONCE])
