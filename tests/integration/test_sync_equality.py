@@ -230,6 +230,29 @@ def test_a_stream_added_later_is_complete(tmp_path: Path, stream: list[str]) -> 
         one.assert_equal()
 
 
+def test_children_that_are_added_in_the_second_of_a_run_without_them_are_complete(
+    tmp_path: Path,
+) -> None:
+    with lab(tmp_path, "sqlite") as one:
+        one.sim.populate(one.account, customers=5, invoices=10)
+        one.settle()
+        one.sim.clock.freeze()
+        one.sync(["invoices"])
+        one.sync(["invoices", "invoice_line_items"])
+        one.sim.clock.unfreeze()
+        one.assert_equal(["invoices", "invoice_line_items"])
+
+
+def test_a_stale_list_does_not_outlast_the_event_that_it_missed(small: Lab) -> None:
+    small.sim.switches.set(stale_lists=(4.0, 4.0))
+    small.sim.update(small.account, any_id(small, "customer"), {"name": "fresh"})
+    small.sync(mode="full")
+    small.sim.switches.set(stale_lists=(0.0, 0.0))
+    small.settle()
+    small.sync()
+    small.assert_equal()
+
+
 def test_children_go_on_when_a_run_names_only_the_parent(small: Lab) -> None:
     draft = draft_with_lines(small, 2)
     small.settle()
@@ -262,6 +285,20 @@ def test_lines_that_change_while_they_are_paged_end_right(small: Lab) -> None:
         small.sim.before(f"/v1/invoices/{draft}/lines", meddle, nth=nth)
     small.settle()
     small.sync()
+    small.settle()
+    small.sync()
+    small.assert_equal()
+
+
+def test_lines_that_change_without_an_event_while_they_are_paged_are_read_again(
+    small: Lab,
+) -> None:
+    draft = draft_with_lines(small, 150)
+
+    def meddle(_: Any) -> None:
+        small.sim.add_lines(small.account, draft, [{"amount": 7}], silent=True)
+
+    small.sim.after(f"/v1/invoices/{draft}/lines", meddle, nth=2)
     small.settle()
     small.sync()
     small.assert_equal()
