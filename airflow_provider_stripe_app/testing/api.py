@@ -153,7 +153,7 @@ class Api:
             reason = "global-concurrency"
         if reason is not None:
             self.counts[f"429:{reason}"] += 1
-            raise rate_limited(reason)
+            raise rate_limited(reason if self.ledger.switches.rate_limit_reason else None)
         self._check_permission(request, grant, route)
         params = forms.parse(self._params(request))
         app = grant.kind == "access_token"
@@ -202,6 +202,7 @@ class Api:
                 grant.account_id,
                 mask(request.bearer or ""),
                 app=grant.kind == "access_token",
+                answer=self.ledger.switches.permission_answer,
             )
 
     def _params(self, request: Request) -> str:

@@ -95,16 +95,24 @@ class ApiKeys:
             if not bearer:
                 return api_error(401, "You did not provide an API key.")
             key = self._keys.get(bearer)
-            if key is None or (key.revoked and self.switches.revoked_answer == "invalid"):
-                return api_error(401, f"Invalid API Key provided: {mask(bearer)}")
-            if key.revoked or (key.expires is not None and key.expires <= self._clock.now()):
-                text = f"Expired API Key provided: {mask(bearer)}"
-                return api_error(401, text, code="api_key_expired")
+            if key is None:
+                return self._refusal(bearer, "invalid")
+            expired = key.expires is not None and key.expires <= self._clock.now()
+            if key.revoked or expired:
+                told = self.switches.revoked_answer if key.revoked else self.switches.expired_answer
+                return self._refusal(bearer, told)
             if key.grant.kind == "publishable":
                 return api_error(403, _PUBLISHABLE, code="secret_key_required")
             if key.installation is not None:
                 return replace(key.grant, permissions=key.installation.permissions)
             return key.grant
+
+    @staticmethod
+    def _refusal(bearer: str, answer: str) -> AuthError:
+        if answer == "invalid":
+            return api_error(401, f"Invalid API Key provided: {mask(bearer)}")
+        text = f"Expired API Key provided: {mask(bearer)}"
+        return api_error(401, text, code="api_key_expired")
 
     def publishable_key(self, account_id: str, livemode: bool) -> str:
         """Return the account's publishable key, the same at every call."""
@@ -138,6 +146,12 @@ class ApiKeys:
             for key in self._keys.values():
                 if (key.grant.account_id, key.grant.client_id) == (account_id, client_id):
                     key.revoked = True
+
+    def follow_app(self, client_id: str, permissions: frozenset[str]) -> None:
+        """Let consents already given follow a new app version, unless they are frozen."""
+        for key in self._keys.values() if not self.switches.frozen_permissions else ():
+            if key.installation is not None and key.grant.client_id == client_id:
+                key.installation.permissions = permissions
 
     def expire_access_tokens(self, account_id: str) -> int:
         """Let every living access token of an account expire now; return how many."""

@@ -18,7 +18,7 @@ from airflow_provider_stripe_app.testing.oauth import (
 )
 from airflow_provider_stripe_app.testing.wire import encode
 
-AUTHORIZE = re.compile(r"^/oauth/v2/(?:chnlink_[A-Za-z0-9]+/)?authorize$")
+AUTHORIZE = re.compile(r"^/oauth/v2/(?:(?:chnlink_|channellink\*)[^/]+/)?authorize$")
 TOKEN = "/v1/oauth/token"
 
 _HEADERS = (

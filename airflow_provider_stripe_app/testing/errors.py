@@ -72,16 +72,19 @@ def invalid_integer(name: str, value: str) -> ApiError:
     return invalid(f"Invalid integer: {value}", name, "parameter_invalid_integer")
 
 
-def rate_limited(reason: str) -> ApiError:
+def rate_limited(reason: str | None) -> ApiError:
     """Build a 429 of the rate limiter, with the header that says why.
 
-    :param reason: ``global-rate``, ``endpoint-rate``, ``global-concurrency``…
+    :param reason: ``global-rate``, ``endpoint-rate``, ``global-concurrency``…; ``None`` for no
+        header.
     """
     text = (
         "Request rate limit exceeded. Learn more about rate limits "
         "https://stripe.com/docs/rate-limits."
     )
-    headers = {"Stripe-Rate-Limited-Reason": reason, "Stripe-Should-Retry": "true"}
+    headers = {"Stripe-Should-Retry": "true"}
+    if reason is not None:
+        headers["Stripe-Rate-Limited-Reason"] = reason
     return ApiError(429, text, code="rate_limit", headers=headers)
 
 
@@ -94,17 +97,23 @@ def lock_timeout() -> ApiError:
     return ApiError(429, text, code="lock_timeout", headers={"Stripe-Should-Retry": "true"})
 
 
-def permission_missing(permission: str, account_id: str, key: str, *, app: bool) -> ApiError:
+def permission_missing(
+    permission: str, account_id: str, key: str, *, app: bool, answer: str = "application"
+) -> ApiError:
     """Build the 403 for a permission that a key or app does not have.
 
     :param permission: name as in the app manifest.
     :param key: the masked key.
     :param app: an app's access token rather than a restricted key.
+    :param answer: see the switch ``permission_answer``.
     """
+    if answer == "bare":
+        return ApiError(403, "This request is not allowed.")
     text = (
         f"The provided key '{key}' does not have the required permissions for this endpoint on "
         f"account '{account_id}'. Having the '{permission}' permission would allow this request "
         "to continue."
     )
-    code = "more_permissions_required_for_application" if app else "more_permissions_required"
+    own = app and answer == "application"
+    code = "more_permissions_required_for_application" if own else "more_permissions_required"
     return ApiError(403, text, code=code)

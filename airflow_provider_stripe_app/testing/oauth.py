@@ -128,11 +128,11 @@ class OAuthServer(ApiKeys):
         return list(self._apps.values())
 
     def release(self, client_id: str, permissions: Iterable[str]) -> AppRecord:
-        """Publish a new app version; consents already given keep their permissions [field]."""
+        """Publish a new app version; see the switch ``frozen_permissions`` for older consents."""
         with self._lock:
-            old = self._apps[client_id]
-            new = replace(old, permissions=frozenset(permissions), version=old.version + 1)
-            self._apps[client_id] = new
+            old, granted = self._apps[client_id], frozenset(permissions)
+            new = self._apps[client_id] = replace(old, permissions=granted, version=old.version + 1)
+            self.follow_app(client_id, granted)
             return new
 
     # -- consent
@@ -395,5 +395,5 @@ class OAuthServer(ApiKeys):
 
     def _invalid_grant(self, description: str) -> tuple[int, dict[str, object]]:
         self.counts["invalid_grant"] += 1
-        error = oauth_error("invalid_grant", description)
-        return error.status, error.body
+        said = description if self.switches.invalid_grant_words == "stated" else ""
+        return 400, oauth_error("invalid_grant", said).body

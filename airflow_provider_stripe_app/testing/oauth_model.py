@@ -34,6 +34,9 @@ class OAuthSwitches:
     :param reused_code_revokes: a code used twice kills the tokens made with it [infer].
     :param reinstall_keeps_old_tokens: tokens of an earlier consent outlive a new exchange [infer].
     :param revoked_answer: what a revoked (not merely expired) access token is told [infer].
+    :param expired_answer: what an expired one is told [``api_key_expired``: field].
+    :param invalid_grant_words: whether ``invalid_grant`` says why; its sentences are [field].
+    :param frozen_permissions: a consent keeps its permissions when the app gets others [field].
     """
 
     code_seconds: float = 300.0
@@ -48,6 +51,9 @@ class OAuthSwitches:
     reused_code_revokes: bool = False
     reinstall_keeps_old_tokens: bool = False
     revoked_answer: Literal["expired", "invalid"] = "expired"
+    expired_answer: Literal["expired", "invalid"] = "expired"
+    invalid_grant_words: Literal["stated", "none"] = "stated"
+    frozen_permissions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +166,11 @@ def api_error(status: int, message: str, code: str | None = None) -> AuthError:
 
 
 def oauth_error(error: str, description: str) -> AuthError:
-    """Build an error as the token endpoint words it."""
-    return AuthError(400, {"error": error, "error_description": description})
+    """Build an error as the token endpoint words it; an empty description is left out."""
+    body: dict[str, object] = {"error": error}
+    if description:
+        body["error_description"] = description
+    return AuthError(400, body)
 
 
 def trouble() -> dict[str, object]:

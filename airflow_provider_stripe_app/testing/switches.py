@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.testing.oauth_model import OAuthSwitches
@@ -31,7 +31,9 @@ class Switches(OAuthSwitches):
     :param account_rate_test: the same in test mode and sandboxes.
     :param endpoint_rate: requests per second for each named operation of an account.
     :param rate_burst_seconds: how many seconds' worth of requests a full bucket holds.
-    :param concurrency_limit: most requests of one account in flight at once; 0 means no limit.
+    :param concurrency_limit: most requests of one account in flight at once; 0 means no limit. They
+        are in flight during their ``latency``.
+    :param rate_limit_reason: whether 429 has the header ``Stripe-Rate-Limited-Reason``.
     :param latency: seconds that every API answer is delayed.
 
     Lists and objects (EQUALITY §10):
@@ -65,6 +67,9 @@ class Switches(OAuthSwitches):
     :param require_version: refuse requests without ``Stripe-Version`` (Stripe does not).
     :param expand_refused: ``expand[]`` with an app's token is answered with 403.
     :param account_needs_permission: ``GET /v1/account`` needs ``connected_account_read``.
+    :param permission_answer: what a 403 for a missing permission says: ``application`` (for apps
+        the code ``more_permissions_required_for_application`` [field], and the permission),
+        ``shared`` (the code that restricted keys get) or ``bare`` (no code and no name).
     """
 
     rate_limits: bool = True
@@ -73,6 +78,7 @@ class Switches(OAuthSwitches):
     endpoint_rate: float = 25.0
     rate_burst_seconds: float = 1.0
     concurrency_limit: int = 0
+    rate_limit_reason: bool = True
     latency: Range = (0.0, 0.0)
 
     stale_lists: Range = (0.0, 0.0)
@@ -97,6 +103,7 @@ class Switches(OAuthSwitches):
     require_version: bool = False
     expand_refused: bool = False
     account_needs_permission: bool = True
+    permission_answer: Literal["application", "shared", "bare"] = "application"
 
     def set(self, **values: Any) -> None:
         """Change switches, all of them or none.

@@ -103,10 +103,13 @@ def test_restricted_key_whose_account_nobody_tells_says_where_to_put_it(sim, con
         hook.identity()
 
 
-def test_restricted_key_without_account_permission_still_knows_its_account(sim, connect):
+@pytest.mark.parametrize("needed", [True, False])
+def test_restricted_key_without_account_permission_still_knows_its_account(sim, connect, needed):
+    sim.switches.set(account_needs_permission=needed)
     hook = connect(password=sim.restricted_key(["customer_read"]))
-    with pytest.raises(PermissionMissing, match="connected_account_read"):
-        hook.account()
+    if needed:
+        with pytest.raises(PermissionMissing, match="connected_account_read"):
+            hook.account()
     assert hook.identity() == (sim.account().id, False)
     worked, sentence = hook.test_connection()
     assert worked, sentence

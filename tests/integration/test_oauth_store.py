@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.exceptions import (
     ConfigurationError,
     ReauthorizationRequired,
     TokenUnavailable,
 )
 from airflow_provider_stripe_app.oauth import cipher, database, renewal
-from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
+from airflow_provider_stripe_app.oauth.access_grant import AccessGrant, fingerprint
 from airflow_provider_stripe_app.oauth.broker import BrokerTokens
 from airflow_provider_stripe_app.oauth.broker_client import BrokerClient
 from airflow_provider_stripe_app.oauth.broker_server import answer_token_request
@@ -57,8 +58,7 @@ def sim():
 def lab(metadata_db, sim, tmp_path):
     yield new_lab(sim, tmp_path / "spool")
     sim.faults.remove()
-    sim.oauth.switches.token_idempotency = True
-    sim.oauth.switches.account_field = "stripe_user_id"
+    sim.switches.reset()
 
 
 # -- tables
@@ -174,6 +174,19 @@ def test_reinstallation_is_the_next_generation_and_another_account_needs_a_confi
     assert lab.row().account_id == lab.account
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_reinstallation_works_whether_or_not_it_ends_the_old_tokens(lab, kept):
+    lab.sim.switches.set(reinstall_keeps_old_tokens=kept, revoke_after_refresh=0.0)
+    old = lab.store().live_token(lab.conn_id)
+    lab.install()
+    assert lab.works(old.access_token) is kept
+    new = lab.store().live_token(lab.conn_id, old.fingerprint)
+    assert lab.works(new.access_token)
+    assert lab.counts["refresh"] == 0
+    lab.expire()
+    assert lab.works(lab.store().live_token(lab.conn_id).access_token)
+
+
 def test_forgetting_leaves_no_token_and_the_next_installation_starts_afresh(lab):
     old = lab.extra()["broker_token"]
     assert lab.store().forget(lab.conn_id)
@@ -196,8 +209,9 @@ def test_lost_answer_is_recovered_by_the_idempotency_key_where_stripe_honours_it
     assert (lab.counts["refresh"], lab.counts["replay"]) == (1, 1)
 
 
-def test_lost_answer_without_idempotency_needs_a_person_and_says_so(lab):
-    lab.sim.oauth.switches.token_idempotency = False
+@pytest.mark.parametrize("words", ["stated", "none"])
+def test_lost_answer_without_idempotency_needs_a_person_and_says_so(lab, words):
+    lab.sim.switches.set(token_idempotency=False, invalid_grant_words=words)
     lab.expire()
     lab.sim.fail("reset", TOKEN, when="after", count=1)
     with pytest.raises(ReauthorizationRequired, match=r"acme.*/stripe-app/.*invalid_grant"):
@@ -281,6 +295,19 @@ def test_wrong_secret_key_names_the_app_connection_and_keeps_the_grant(lab):
     assert lab.works(lab.store().live_token(lab.conn_id).access_token)
 
 
+def test_wrong_secret_key_that_stripe_does_not_tell_from_a_dead_token_is_mended_by_renewing(lab):
+    lab.sim.switches.set(invalid_grant_words="none")
+    lab.expire()
+    right = lab.app
+    lab.app = lab.sim.register_app(redirect_uris=["https://x"], permissions=["customer_read"])
+    with pytest.raises(ReauthorizationRequired, match="invalid_grant"):
+        lab.store().live_token(lab.conn_id)
+    assert lab.row().status == LOST
+    lab.app = right
+    assert lab.works(lab.store().renew(lab.conn_id).access_token)
+    assert lab.row().status == ACTIVE
+
+
 def test_only_the_secret_key_of_the_app_connection_is_needed_to_renew(lab, monkeypatch):
     from airflow_provider_stripe_app.oauth.connections import token_endpoint
 
@@ -340,7 +367,6 @@ def test_invalid_grant_after_somebody_stored_newer_tokens_uses_those(lab):
 def _other_holder_takes_the_tokens(lab):
     """Another process refreshed and has not stored yet; its lease is over (it was paused)."""
     from airflow_provider_stripe_app.oauth import rows
-    from airflow_provider_stripe_app.oauth.access_grant import fingerprint
     from airflow_provider_stripe_app.oauth.spool import Spooled
 
     lab.expire()
@@ -394,6 +420,47 @@ def test_uninstalled_app_is_found_out_and_a_person_may_try_again(lab):
     with pytest.raises(ReauthorizationRequired):
         lab.store().renew(lab.conn_id)
     assert lab.counts["invalid_grant"] == 2
+
+
+class _StoreTokens:
+    """What a worker's tokens do, without a broker between."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def get(self):
+        return self.lab.store().live_token(self.lab.conn_id).access_token
+
+    def replace(self, refused):
+        return self.lab.store().live_token(self.lab.conn_id, fingerprint(refused)).access_token
+
+
+@pytest.mark.parametrize("words", ["stated", "none"])
+@pytest.mark.parametrize("answer", ["expired", "invalid"])
+def test_request_after_an_uninstall_says_to_install_again_in_whatever_words_stripe_refuses(
+    lab, answer, words
+):
+    lab.sim.switches.set(revoked_answer=answer, invalid_grant_words=words)
+    client = StripeClient(_StoreTokens(lab), api_base=lab.sim.url)
+    client.request("GET", "/v1/customers")
+    lab.sim.oauth.uninstall(lab.account, lab.app.client_id)
+    with pytest.raises(ReauthorizationRequired, match=r"acme.*/stripe-app/.*invalid_grant"):
+        client.request("GET", "/v1/customers")
+    assert lab.row().status == LOST
+
+
+@pytest.mark.parametrize("answer", ["expired", "invalid"])
+@pytest.mark.parametrize("grace", [0.0, 5.0, None])
+def test_request_with_a_token_that_somebody_else_rolled_goes_on(lab, answer, grace):
+    lab.sim.switches.set(expired_answer=answer, revoke_after_refresh=grace)
+    tokens = _StoreTokens(lab)
+    held = tokens.get()
+    client = StripeClient(tokens, api_base=lab.sim.url)
+    lab.store().renew(lab.conn_id)
+    lab.sim.clock.advance(6)
+    tokens.get = lambda: held
+    client.request("GET", "/v1/customers")
+    assert lab.counts["refresh"] == 1, "the refused token is not the stored one: no reason to renew"
 
 
 def test_two_who_renew_at_once_renew_once(lab):
