@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import requests
@@ -230,7 +231,7 @@ def _number(text: str) -> str:
 
 
 def differing_paths(one: Any, other: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return where two decoded values differ: paths of keys, lists as a whole.
+    """Return where two decoded values differ: paths of keys, ``[]`` for any element of a list.
 
     :param path: where the values are.
     """
@@ -243,9 +244,9 @@ def differing_paths(one: Any, other: Any, path: tuple[str, ...] = ()) -> list[tu
                 found += differing_paths(one[key], other[key], (*path, key))
         return found
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        same = not any(differing_paths(a, b) for a, b in zip(one, other, strict=True))
-    else:
-        same = type(one) is type(other) and one == other  # True == 1 for Python, not for JSON
+        inner = [differing_paths(a, b, (*path, "[]")) for a, b in zip(one, other, strict=True)]
+        return list(dict.fromkeys(chain.from_iterable(inner)))  # a path once, not per element
+    same = type(one) is type(other) and one == other  # True == 1 for Python, not for JSON
     return [] if same else [path]
 
 

@@ -6,6 +6,7 @@ The table of facts, switches and tests is docs/uncertain-facts.md.
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,6 +231,45 @@ def test_three_changes_of_one_second_end_in_the_last(
     assert one.query("SELECT count(*) FROM customers WHERE name = 'third'") == [(15,)]
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_changed_price_leaves_items_equal_and_a_full_sync_brings_it_where_stripe_shows_it(
+    one: Lab, shown: bool
+) -> None:
+    one.sim.switches.set(embedded_prices=shown)
+    one.sync()
+    item = one.sim.objects(one.account, "subscription_item")[0]
+    one.sim.update(one.account, item["price"]["id"], {"metadata": {"tier": "gold"}})
+    one.settle()
+    one.sync()
+    one.assert_equal()
+    one.sync(mode="full")
+    one.assert_equal()
+    (raw,) = one.query(f"SELECT _raw FROM subscription_items WHERE id = '{item['id']}'")
+    assert (json.loads(raw[0])["price"]["metadata"] == {"tier": "gold"}) is shown
+
+
+@pytest.mark.parametrize("reused", [1.0, 0.0], ids=["the same id", "another id"])
+@pytest.mark.parametrize("between", [True, False], ids=["synced between", "at once"])
+def test_a_customer_made_after_a_deletion_lives_under_whatever_id(
+    one: Lab, reused: float, between: bool
+) -> None:
+    one.sim.switches.set(reuse_ids=reused)
+    one.sync()
+    old = one.sim.objects(one.account, "customer")[0]["id"]
+    one.sim.delete(one.account, old)
+    one.sim.clock.advance(2)
+    if between:
+        one.settle()
+        one.sync()
+    new = one.sim.create(one.account, "customer", {"name": "second life"})["id"]
+    assert (new == old) == (reused > 0)
+    one.settle()
+    one.sync()
+    one.assert_equal()
+    living = one.query("SELECT id FROM customers WHERE name = 'second life' AND NOT is_deleted")
+    assert living == [(new,)]
+
+
 @pytest.mark.parametrize("reason", [True, False], ids=["with a reason", "without"])
 @pytest.mark.parametrize(
     "limit",
@@ -268,9 +308,6 @@ def test_limits_lower_than_promised_are_found_out_and_kept(
         {"event_permissions": False},
         {"pretty_json": True},
         {"require_version": True},
-        {"embedded_prices": True},
-        {"embedded_prices": False},
-        {"reuse_ids": 1.0},
         {"event_delay": (0.0, 8.0)},
         {"event_api_version": "2024-06-20"},
     ],

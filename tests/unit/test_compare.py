@@ -114,3 +114,20 @@ def test_tombstones_and_other_accounts_are_not_living_rows() -> None:
     )
     assert result.equal
     assert result.rows == 1
+
+
+def test_silent_fields_within_lists_hide_nothing_beside_them() -> None:
+    def item(price: int, quantity: int) -> dict[str, Any]:
+        return {"id": "si_1", "price": {"amount": price}, "quantity": quantity}
+
+    def subscription(*items: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "sub_1", "items": {"data": list(items)}}
+
+    stored = {"sub_1": json.dumps(subscription(item(1, 1), item(1, 1)))}
+    stream = STREAMS["subscriptions"]
+    quiet = compare(stream, stored, {"sub_1": subscription(item(2, 1), item(3, 1))})
+    assert quiet.equal
+    assert quiet.silent == {"sub_1": ("items.data.[].price.amount",)}
+    loud = compare(stream, stored, {"sub_1": subscription(item(2, 1), item(1, 7))})
+    assert loud.different == {"sub_1": ("items.data.[].quantity",)}
+    assert not compare(stream, stored, {"sub_1": subscription(item(1, 1))}).equal
