@@ -24,7 +24,7 @@ class StripeAppDBManager(BaseDBManager):
     alembic_file = str(_HERE / "alembic.ini")
     # `airflow db reset` promises an empty database; without this the old grants would survive it.
     supports_table_dropping = True
-    revision_heads_map = {"0.1.0": "0001_installation"}  # noqa: RUF012
+    revision_heads_map = {"0.1.0": "0002_installs"}  # noqa: RUF012
 
     def downgrade(
         self, to_revision: str, from_revision: str | None = None, show_sql_only: bool = False

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from airflow.configuration import conf
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Double,
     Index,
@@ -44,6 +45,8 @@ class Installation(Base):
 
     ``version`` grows with every write and is what conditional updates compare; ``generation`` grows
     with every new pair of tokens. Columns that end in ``_sealed`` are encrypted by ``cipher.seal``.
+    ``install_…`` and ``permissions_…`` are what Stripe's Install API last said; ``heal_after`` is
+    when a lost grant may next be mended by it, null for never.
     """
 
     __tablename__ = "stripe_app_installation"
@@ -76,6 +79,15 @@ class Installation(Base):
     idempotency_suffix: Mapped[int] = mapped_column(Integer)
     refused_at: Mapped[float | None]
     retry_at: Mapped[float | None]
+
+    account_name: Mapped[str | None] = mapped_column(String(255))
+    install_id: Mapped[str | None] = mapped_column(String(255))
+    install_channel: Mapped[str | None] = mapped_column(String(50))
+    install_status: Mapped[str | None] = mapped_column(String(50))
+    permissions_pending: Mapped[list[str] | None] = mapped_column(JSON, nullable=True)
+    reconciled_at: Mapped[float | None]
+    heal_tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    heal_after: Mapped[float | None]
 
     last_refreshed_at: Mapped[float]
     last_used_at: Mapped[float | None]
@@ -116,3 +128,57 @@ class InstallState(Base):
     created_at: Mapped[float]
     used_at: Mapped[float | None]
     data: Mapped[dict[str, Any] | None] = mapped_column(JSON, nullable=True)
+
+
+class InstalledAccount(Base):
+    """An account that has installed an app, by Stripe's Install API; known here or not."""
+
+    __tablename__ = "stripe_app_account"
+
+    app_conn_id: Mapped[str] = mapped_column(String(CONN_ID_LENGTH), primary_key=True)
+    account_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    livemode: Mapped[bool] = mapped_column(Boolean)
+    install_id: Mapped[str] = mapped_column(String(255))
+    channel: Mapped[str | None] = mapped_column(String(50))
+    status: Mapped[str] = mapped_column(String(50))
+    permissions_granted: Mapped[list[str]] = mapped_column(JSON)
+    permissions_pending: Mapped[list[str]] = mapped_column(JSON)
+    seen_at: Mapped[float]
+
+
+class StreamSync(Base):
+    """The last sync of one stream into one warehouse, as the worker told it."""
+
+    __tablename__ = "stripe_app_stream"
+    __table_args__ = (
+        UniqueConstraint(
+            "conn_id", "stream", "warehouse_conn_id", name="stripe_app_stream_conn_id_stream_uq"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    conn_id: Mapped[str] = mapped_column(String(CONN_ID_LENGTH))
+    stream: Mapped[str] = mapped_column(String(100))
+    warehouse_conn_id: Mapped[str] = mapped_column(String(CONN_ID_LENGTH))
+    ok: Mapped[bool] = mapped_column(Boolean)
+    at: Mapped[float]
+    complete_to: Mapped[float | None]
+    inserted: Mapped[int | None] = mapped_column(BigInteger)
+    updated: Mapped[int | None] = mapped_column(BigInteger)
+    deleted: Mapped[int | None] = mapped_column(BigInteger)
+    dag_id: Mapped[str | None] = mapped_column(String(250))
+    task_id: Mapped[str | None] = mapped_column(String(250))
+    run_id: Mapped[str | None] = mapped_column(String(250))
+    error: Mapped[str | None] = mapped_column(Text)
+    permission: Mapped[str | None] = mapped_column(String(100))
+
+
+class Job(Base):
+    """Work that one of several processes does: who holds it until when, and when it was done."""
+
+    __tablename__ = "stripe_app_job"
+
+    name: Mapped[str] = mapped_column(String(300), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[float | None]
+    done_at: Mapped[float | None]

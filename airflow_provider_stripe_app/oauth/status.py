@@ -16,9 +16,17 @@ class InstallationStatus:
     conn_id: str
     app_conn_id: str
     account_id: str
+    account_name: str | None
     livemode: bool
     status: str
     permissions_granted: list[str] | None
+    permissions_pending: list[str] | None
+    install_id: str | None
+    install_channel: str | None
+    install_status: str | None
+    reconciled_at: float | None
+    heal_tries: int
+    heal_after: float | None
     team_name: str | None
     installed_by: str | None
     deployment_id: str | None
