@@ -13,7 +13,8 @@ from airflow_provider_stripe_app.oauth.credentials import (
     InstallationSettings,
     Settings,
 )
-from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE
+from airflow_provider_stripe_app.oauth.health import health_of
+from airflow_provider_stripe_app.oauth.words import mode_words, relative
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["ok", "warn", "bad", ""]
 
-DAY = 86400.0
+__all__ = ["health_of", "mode_words", "relative"]
+
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-EXPIRY_WARNING = 30 * DAY
-"""Seconds before the death of a refresh token from which the page warns (DESIGN §2.5)."""
 
 
 @dataclass(frozen=True)
@@ -77,29 +77,6 @@ class ConnectionView:
     """Suggested connection for the installation; empty when a name has to be chosen."""
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time in words, e.g. ``48 minutes``.
-
-    :param seconds: not negative.
-    """
-    for size, word in ((DAY, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second")):
-        count = int(seconds // size)
-        if count >= 2 or (count == 1 and word != "second"):
-            return f"{count} {word}" + ("s" if count > 1 else "")
-    return "a moment"
-
-
-def relative(moment: float | None, now: float) -> str:
-    """Return a moment in words: ``in 48 minutes``, ``3 hours ago`` or ``never``.
-
-    :param moment: unix seconds, None for never.
-    :param now: unix seconds.
-    """
-    if moment is None:
-        return "never"
-    return f"in {duration(moment - now)}" if moment > now else f"{duration(now - moment)} ago"
-
-
 def token_words(expires_at: float, now: float) -> str:
     """Return what is to be said of an access token that dies at ``expires_at``."""
     if expires_at > now:
@@ -112,11 +89,6 @@ def permission_words(granted: Sequence[str] | None) -> str:
     if granted is None:
         return "not told by Stripe; a missing one shows as an error of the stream that needs it"
     return ", ".join(sorted(granted)) or "none"
-
-
-def mode_words(livemode: bool | None) -> str:
-    """Return ``live``, ``test`` or nothing if it is not known."""
-    return "" if livemode is None else ("live" if livemode else "test")
 
 
 def installation_view(one: InstallationStatus, *, now: float, can_change: bool) -> InstallationView:
@@ -140,35 +112,6 @@ def installation_view(one: InstallationStatus, *, now: float, can_change: bool) 
         permissions=permission_words(one.permissions_granted),
         can_change=can_change,
     )
-
-
-def health_of(one: InstallationStatus, now: float) -> tuple[str, Kind, str]:
-    """Return an installation's state in one or two words, how it looks, and one sentence.
-
-    :param one: what the store says.
-    :param now: unix seconds.
-    """
-    if one.status != ACTIVE:
-        said = f" ({one.last_error})" if one.last_error else ""
-        return (
-            "reauthorize",
-            "bad",
-            f"Stripe no longer accepts this installation's tokens{said}. Press Reauthorize: DAGs "
-            "that use it fail until then.",
-        )
-    left = one.refresh_expires_at - now
-    if left <= 0:
-        return ("expired", "bad", "Not renewed for a year, so Stripe has ended it: Reauthorize.")
-    if one.last_error:
-        when = relative(one.last_error_at, now)
-        return (
-            "trouble",
-            "warn",
-            f"The last renewal failed {when}: {one.last_error}. It is tried again by itself.",
-        )
-    if left < EXPIRY_WARNING:
-        return ("expires soon", "warn", f"Stripe ends it {relative(one.refresh_expires_at, now)}.")
-    return ("healthy", "ok", "In order. Tokens are renewed by themselves.")
 
 
 def redirect_warning(uri: str, opened_at: str) -> str:
