@@ -158,12 +158,16 @@ class PluginServer:
     def redirect_uri(self) -> str:
         return f"{self.url}/stripe-app/callback"
 
-    def start(self, teams: Sequence[str] = ()) -> None:
+    def prepare(self, teams: Sequence[str] = ()) -> None:
+        """Make the metadata database."""
         self.env["AIRFLOW__CORE__MULTI_TEAM"] = str(bool(teams))
         self.airflow("db", "migrate")
         if teams:
             done = self.airflow_steps(*((["teams", "create", team], "") for team in teams))
             assert not any(status for status, _, _ in done), done
+
+    def start(self, teams: Sequence[str] = ()) -> None:
+        self.prepare(teams)
         command = [*self._airflow(), "api-server", "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
