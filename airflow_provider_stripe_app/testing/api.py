@@ -139,14 +139,14 @@ class Api:
     def _admit(self, request: Request, request_id: str, grant: Grant) -> Admission | Response:
         version = self._version(request)
         found = routes.find(request.method, unquote(request.path.removeprefix("/v1/")))
-        if found is None:
+        if found is None or self._is_hidden(found[0], version):
             raise ApiError(
                 404,
                 f"Unrecognized request URL ({request.method}: {request.path}). Please see "
                 "https://stripe.com/docs or we can help at https://support.stripe.com/.",
             )
         route, ids = found
-        self._check_account(request, grant, ids if "accounts/" in route.operation else ())
+        acting = self._acting(request, grant, route, ids)
         reason = self.rates.refuse(grant.account_id, grant.livemode, route.operation)
         limit = self.ledger.switches.concurrency_limit
         if reason is None and limit and self.in_flight[_account(grant)] >= limit:
@@ -158,12 +158,15 @@ class Api:
         params = forms.parse(self._params(request))
         app = grant.kind == "access_token"
         wanted = expand.paths(params, refused=app and self.ledger.switches.expand_refused)
-        key = self._open_key(request, request_id, grant)
+        key = self._open_key(request, request_id, grant, acting)
         if isinstance(key, Response):
             return key
         cause = Cause(request_id, key[2] if key else None)
-        space = self.ledger.space(grant.account_id, grant.livemode)
-        call = Call(self.ledger, space, grant, request.path, ids, params, version, cause)
+        space = self.ledger.space(acting, grant.livemode)
+        bearer = request.bearer or ""
+        call = Call(
+            self.ledger, space, grant, request.path, ids, params, version, cause, self.oauth, bearer
+        )
         return Admission(request, request_id, grant, route, call, key, wanted)
 
     def _version(self, request: Request) -> str:
@@ -178,24 +181,42 @@ class Api:
             raise invalid(f"Invalid Stripe API version: {version}")
         return version
 
-    def _check_account(self, request: Request, grant: Grant, ids: tuple[str, ...]) -> None:
+    def _is_hidden(self, route: routes.Route, version: str) -> bool:
+        unknown = route.is_install_api and self.ledger.switches.install_api == "unknown"
+        return unknown or version[:10] < route.since
+
+    def _acting(
+        self, request: Request, grant: Grant, route: routes.Route, ids: tuple[str, ...]
+    ) -> str:
+        """Return the account that a request acts on: the key's own, or that of ``Stripe-Account``.
+
+        An app's access token acts on its account only [doc]; on the Install API a developer's key
+        reaches the accounts that have its app.
+        """
         named = request.headers.get("stripe-account")
-        for account_id in [*([named] if named else []), *ids]:
-            if account_id != grant.account_id:
-                raise ApiError(
-                    403,
-                    f"The provided key '{mask(request.bearer or '')}' does not have access to "
-                    f"account '{account_id}' (or that account does not exist). Application access "
-                    "may have been revoked.",
-                    code="account_invalid",
-                )
+        others = [*([named] if named else []), *(ids if "accounts/" in route.operation else ())]
+        for account_id in others:
+            if account_id == grant.account_id:
+                continue
+            bearer = request.bearer or ""
+            if route.is_install_api and self.oauth.reaches(bearer, grant, account_id):
+                continue
+            raise ApiError(
+                403,
+                f"The provided key '{mask(bearer)}' does not have access to "
+                f"account '{account_id}' (or that account does not exist). Application access "
+                "may have been revoked.",
+                code="account_invalid",
+            )
+        return named or grant.account_id
 
     def _check_permission(self, request: Request, grant: Grant, route: routes.Route) -> None:
         permission = route.permission
         free = not self.ledger.switches.account_needs_permission
         if permission is None or (free and route.operation in _ACCOUNT_ROUTES):
             return
-        if not grant.allows(permission):
+        refused = route.is_install_api and self.ledger.switches.install_api == "refused"
+        if refused or not grant.allows(permission):
             self.counts[f"403:{permission}"] += 1
             raise permission_missing(
                 permission,
@@ -217,14 +238,14 @@ class Api:
         return request.body.decode("utf-8", "replace")
 
     def _open_key(
-        self, request: Request, request_id: str, grant: Grant
+        self, request: Request, request_id: str, grant: Grant, acting: str
     ) -> tuple[str, bool, str] | Response | None:
         text = request.headers.get("idempotency-key")
         if not text or request.method == "GET":
             return None
         if len(text) > 255:
             raise invalid("Idempotency keys must be at most 255 characters long.")
-        key = (grant.account_id, grant.livemode, text)
+        key = (acting, grant.livemode, text)
         print_ = hashlib.sha256(
             b"\0".join((request.method.encode(), request.target.encode(), request.body))
         ).hexdigest()

@@ -61,6 +61,8 @@ def _account(sim: SimulatedStripe, arguments: Arguments) -> Account:
 def _app(app: AppRecord) -> dict[str, Any]:
     return {
         "client_id": app.client_id,
+        "app_id": app.app_id,
+        "developer_account": app.developer_account,
         "secret_key": app.secret_key,
         "install_link": app.install_link,
         "livemode": app.livemode,
@@ -217,6 +219,22 @@ def _uninstall(sim: SimulatedStripe, arguments: Arguments) -> Any:
     return {"account": account.id}
 
 
+def _installs(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    only = _account(sim, arguments) if arguments.get("account") else None
+    return {"installs": sim.installs(only)}
+
+
+def _kill_grant(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    account = _account(sim, arguments)
+    sim.kill_grant(arguments["client_id"], account)
+    return {"account": account.id}
+
+
+def _install_status(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    account = _account(sim, arguments)
+    return sim.set_install_status(arguments["client_id"], arguments["status"], account)
+
+
 def _expire(sim: SimulatedStripe, arguments: Arguments) -> Any:
     return {"expired": sim.oauth.expire_access_tokens(_account(sim, arguments).id)}
 
@@ -292,6 +310,9 @@ ROUTES: Mapping[tuple[str, str], Control] = {
     ("POST", "permissions"): _permissions,
     ("POST", "install"): _install,
     ("POST", "uninstall"): _uninstall,
+    ("GET", "installs"): _installs,
+    ("POST", "kill_grant"): _kill_grant,
+    ("POST", "install_status"): _install_status,
     ("POST", "expire"): _expire,
     ("POST", "keys"): _keys,
     ("GET", "accounts"): _accounts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.testing.errors import (
@@ -32,7 +32,7 @@ from airflow_provider_stripe_app.testing.wire import (
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.testing.events import Cause, Event
     from airflow_provider_stripe_app.testing.ledger import Ledger, Space
-    from airflow_provider_stripe_app.testing.oauth import Grant
+    from airflow_provider_stripe_app.testing.oauth import Grant, OAuthServer
 
 _STATUSES = names(
     "active all canceled ended incomplete incomplete_expired past_due paused trialing unpaid"
@@ -48,6 +48,8 @@ class Call:
     :param ids: the ids in the path.
     :param params: parsed query or body; all leaves are text.
     :param version: in which the answer is rendered.
+    :param oauth: the apps and their installs.
+    :param bearer: the caller's key.
     """
 
     ledger: Ledger
@@ -58,6 +60,8 @@ class Call:
     params: Mapping[str, Any]
     version: str
     cause: Cause
+    oauth: OAuthServer
+    bearer: str = field(repr=False)
 
     def show(self, raw: bytes) -> bytes:
         """Render an object for this caller."""

@@ -30,13 +30,28 @@ class OAuthSwitches:
     :param expires_in: whether token answers carry ``expires_in`` [doc: they do not].
     :param account_field: what the refresh answer calls the account [``account_id``: field, once].
     :param check_redirect_uri: whether ``redirect_uri`` must be one the app registered [doc].
-    :param strict_token_body: refuse ``client_id``, ``redirect_uri`` … in the token body [doc].
+    :param strict_token_body: refuse ``client_id``, ``redirect_uri`` … in the token body [doc]; a
+        ``code_verifier`` too, but for a code that was asked for with a ``code_challenge`` [infer].
     :param reused_code_revokes: a code used twice kills the tokens made with it [infer].
     :param reinstall_keeps_old_tokens: tokens of an earlier consent outlive a new exchange [infer].
     :param revoked_answer: what a revoked (not merely expired) access token is told [infer].
     :param expired_answer: what an expired one is told [``api_key_expired``: field].
     :param invalid_grant_words: whether ``invalid_grant`` says why; its sentences are [field].
     :param frozen_permissions: a consent keeps its permissions when the app gets others [field].
+
+    The Install API (``/v1/apps/installs``), which nobody of us could try on live Stripe:
+
+    :param install_api: whether it ``works``, is ``refused`` with 403, as to a restricted key or a
+        developer who is not approved, or is an ``unknown`` URL, as in older API versions (infer).
+    :param install_auth_code: whether a developer's reinstall is answered with an ``auth_code``:
+        ``given``, ``absent`` (null for ever), or ``later``: the install is ``installing`` at first,
+        and some moments later its retrieval shows the code until that is exchanged (infer).
+    :param install_seconds: how long such an install stays ``installing``.
+    :param install_reinstall_revokes: a reinstall ends the tokens of before at once, not only the
+        exchange of its code (infer).
+    :param install_after_uninstall: a developer may install its app again, with the permissions it
+        had, where the owner uninstalled it; otherwise 403, as for any foreign account (infer).
+    :param uninstall_seconds: how long an uninstalled install is still shown, as ``uninstalling``.
     """
 
     code_seconds: float = 300.0
@@ -54,6 +69,12 @@ class OAuthSwitches:
     expired_answer: Literal["expired", "invalid"] = "expired"
     invalid_grant_words: Literal["stated", "none"] = "stated"
     frozen_permissions: bool = True
+    install_api: Literal["works", "refused", "unknown"] = "works"
+    install_auth_code: Literal["given", "absent", "later"] = "given"
+    install_seconds: float = 2.0
+    install_reinstall_revokes: bool = False
+    install_after_uninstall: bool = False
+    uninstall_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,7 @@ class AppRecord:
     :param channel: ``chnlink_…`` of an external test, ``None`` for a published app.
     :param redirect_uris: the first is the default.
     :param permissions: what the newest version asks for.
+    :param app_id: ``app_…``; the environments of one app have the same.
     """
 
     client_id: str
@@ -74,6 +96,12 @@ class AppRecord:
     channel: str | None = None
     version: int = 1
     marketplace_url: str = "https://marketplace.stripe.com"
+    app_id: str = ""
+
+    @property
+    def install_channel(self) -> str:
+        """The ``channel`` of its installs: ``testing`` for an external test, else ``public``."""
+        return "testing" if self.channel else "public"
 
     @property
     def authorize_path(self) -> str:
@@ -155,6 +183,29 @@ class Installation:
     account_id: str
     client_id: str
     permissions: frozenset[str]
+
+
+@dataclass(slots=True)
+class Code:
+    """An authorization code.
+
+    :param challenge: PKCE: base64url of the SHA-256 of the verifier that its exchange must bring.
+    """
+
+    installation: Installation
+    expires: float
+    challenge: str | None = None
+    used: bool = False
+
+
+@dataclass(slots=True)
+class Refresh:
+    """A refresh token and the access token that was given with it."""
+
+    installation: Installation
+    expires: float
+    access_token: str
+    spent: bool = False
 
 
 def api_error(status: int, message: str, code: str | None = None) -> AuthError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_stripe_app.testing import endpoints, writes
+from airflow_provider_stripe_app.testing import endpoints, install_routes, writes
 from airflow_provider_stripe_app.testing.endpoints import Handler
 from airflow_provider_stripe_app.testing.resources import COLLECTIONS
 
@@ -16,11 +16,18 @@ class Route:
 
     :param operation: its name for rate limits: method and path with open ids.
     :param permission: what a caller needs, ``None`` for nothing.
+    :param since: API version before which it is an unknown URL.
     """
 
     operation: str
     permission: str | None
     handler: Handler
+    since: str = ""
+
+    @property
+    def is_install_api(self) -> bool:
+        """Whether it belongs to the Install API, where ``Stripe-Account`` may name another."""
+        return self.since == install_routes.SINCE
 
 
 def find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
@@ -40,6 +47,8 @@ def find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
 
 def _shapes(parts: list[str]) -> list[str]:
     """Return the templates that a path may be of, the literal one first."""
+    if parts[0] == "apps" and len(parts) > 1:
+        return [f"apps/{shape}" for shape in _shapes(parts[1:])]
     if len(parts) == 1:
         return [parts[0]]
     if len(parts) == 2:
@@ -79,6 +88,10 @@ def _table() -> dict[tuple[str, str], Route]:
     add("GET", "accounts/{id}", "connected_account", endpoints.account)
     add("GET", "events", "event", endpoints.events)
     add("GET", "events/{id}", "event", endpoints.event)
+    for (method, shape), handler in install_routes.HANDLERS.items():
+        permission = f"app_install_{'read' if method == 'GET' else 'write'}"
+        operation = f"{method} /v1/{shape}"
+        table[method, shape] = Route(operation, permission, handler, install_routes.SINCE)
     return table
 
 

@@ -10,7 +10,7 @@ from airflow_provider_stripe_app.testing import actions, signing
 from airflow_provider_stripe_app.testing.faults import Fault, Faults, Hook
 from airflow_provider_stripe_app.testing.oauth import AppRecord, OAuthServer, Redirect
 from airflow_provider_stripe_app.testing.populate import Spread, populate
-from airflow_provider_stripe_app.testing.wire import JsonObject, decode, encode
+from airflow_provider_stripe_app.testing.wire import JsonObject, decode
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.testing.clock import SimClock
@@ -66,13 +66,17 @@ class Scripting:
         permissions: Iterable[str],
         livemode: bool = False,
         channel: str | None = "chnlink_",
+        developer_account: str = "acct_simdeveloper",
+        app_id: str | None = None,
     ) -> AppRecord:
-        """Upload an app; see :meth:`.OAuthServer.register_app`."""
+        """Upload an app; see :meth:`.AppRegistry.register_app`."""
         return self.oauth.register_app(
             redirect_uris=redirect_uris,
             permissions=permissions,
             livemode=livemode,
             channel=channel,
+            developer_account=developer_account,
+            app_id=app_id,
         )
 
     def install(
@@ -100,12 +104,30 @@ class Scripting:
         return outcome.location
 
     def uninstall(self, client_id: str, account: Account | None = None) -> None:
-        """Uninstall an app: its tokens are dead, ``account.application.deauthorized`` says so."""
-        who = account or self.account()
-        self.oauth.uninstall(who.id, client_id)
-        application = encode({"id": client_id, "object": "application", "name": None})
-        type_ = "account.application.deauthorized"
-        self.service.ledger.emit(self._space(who), type_, application, None)
+        """Let the owner uninstall an app: its tokens are dead, two events say so."""
+        self.oauth.uninstall((account or self.account()).id, client_id)
+
+    def installs(self, account: Account | None = None) -> list[JsonObject]:
+        """Return the installs (``apps.install``) that there are, oldest first.
+
+        :param account: only of this account and mode; ``None``: of all.
+        """
+        return [
+            self.oauth.show(record)
+            for record in self.oauth.installs()
+            if account is None or account == Account(record.account_id, record.livemode)
+        ]
+
+    def kill_grant(self, client_id: str, account: Account | None = None) -> None:
+        """Lose a grant while the app stays installed; see :meth:`.OAuthServer.kill_grant`."""
+        self.oauth.kill_grant((account or self.account()).id, client_id)
+
+    def set_install_status(
+        self, client_id: str, status: str, account: Account | None = None
+    ) -> JsonObject:
+        """Let an install be in a status such as ``install_failed``, and return it."""
+        who = (account or self.account()).id
+        return self.oauth.show(self.oauth.set_install_status(who, client_id, status))
 
     def secret_key(self, account: Account | None = None) -> str:
         """Make a secret key (``sk_…``) of an account."""

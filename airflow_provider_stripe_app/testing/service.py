@@ -17,6 +17,7 @@ from airflow_provider_stripe_app.testing.ledger import Ledger
 from airflow_provider_stripe_app.testing.messages import LoggedRequest, Request, Response
 from airflow_provider_stripe_app.testing.oauth import OAuthServer
 from airflow_provider_stripe_app.testing.switches import Switches
+from airflow_provider_stripe_app.testing.wire import JsonObject, encode
 
 LOG_LENGTH = 100_000
 _CODE = re.compile(r"((?:^|&)(?:code|state|client_secret|refresh_token|key)=)[^&]*")
@@ -57,13 +58,27 @@ class Service:
         self.switches = switches
         self.control = control
         self.ledger = Ledger(clock, switches, Random(f"{seed}-objects"))
-        self.oauth = OAuthServer(clock, switches, Random(f"{seed}-oauth"))
+        # one lock for both, since a request holds the ledger's and a consent emits events
+        self.oauth = OAuthServer(clock, switches, Random(f"{seed}-oauth"), lock=self.ledger.lock)
+        self.oauth.notify = self._emit
         self.faults = Faults(Random(f"{seed}-faults"))
         self.api = Api(self.ledger, self.oauth, Random(f"{seed}-requests"))
         self.log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
         self.counts: Counter[str] = Counter()
         self.accounts: list[str] = []
         self._rng = Random(f"{seed}-latency")
+
+    def _emit(
+        self,
+        type_: str,
+        account_id: str,
+        livemode: bool,
+        object_: JsonObject,
+        previous: JsonObject | None,
+    ) -> None:
+        """Tell an account what happened to an installation."""
+        space = self.ledger.space(account_id, livemode)
+        self.ledger.emit(space, type_, encode(object_), previous)
 
     def begin(self, request: Request, fault: Fault | None) -> Exchange:
         """Take a request in: refuse it, fail it before its effect, or get it ready."""
