@@ -98,7 +98,11 @@ format: install ## Let ruff mend what it can
 
 .PHONY: test
 test: lint ## Lint, types and all tests, on the newest Airflow
-	"$(BIN)/python" -m pytest tests/unit tests/integration $(ARGS)
+	"$(BIN)/python" -m pytest tests/unit tests/integration tests/ui $(ARGS)
+
+.PHONY: chromium
+chromium: ## Install Debian's Chromium for the tests of the pages, unless there is a browser
+	@scripts/install_chromium.sh
 
 .PHONY: test-oldest
 test-oldest: $(OLDEST_VENV)/.installed ## Unit tests and those marked `matrix`, on the oldest supported Airflow
