@@ -45,6 +45,13 @@ CONNECTION_TYPE: dict[str, Any] = {
             "a link and a key that do not belong together are found before consent.",
             "schema": {"type": ["string", "null"], "enum": ["", "live", "test"]},
         },
+        "app_id": {
+            "label": "App id",
+            "description": "Optional, in the app's own connection: the id that begins with app_ "
+            "(Stripe Dashboard, your app's page). With it lost installations are mended by "
+            "themselves, and permissions and installed accounts are read from Stripe.",
+            "schema": {"type": ["string", "null"]},
+        },
     },
 }
 

@@ -13,8 +13,8 @@ from airflow_provider_stripe_app.exceptions import (
     ReauthorizationRequired,
     StripeAppError,
 )
+from airflow_provider_stripe_app.oauth.adoption import update_copy
 from airflow_provider_stripe_app.oauth.broker_client import MARKER
-from airflow_provider_stripe_app.oauth.renewal import update_copy
 from airflow_provider_stripe_app.oauth.store import TokenStore
 
 log = logging.getLogger(__name__)

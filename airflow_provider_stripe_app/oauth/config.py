@@ -66,10 +66,18 @@ OPTIONS: dict[str, Option] = {
             "deployment_id",
             "string",
             "",
-            "Name of this Airflow deployment. When set, tokens that were installed under another "
-            "name (a copied metadata database) are not renewed here, because that would take them "
-            "away from the original.",
+            "Name of this Airflow deployment, the same in all its components. Tokens that were "
+            "installed under another name (a copied metadata database) are not renewed here until "
+            "somebody takes them over, because that would take them away from the original. Empty "
+            "means [api] base_url.",
             "production",
+        ),
+        Option(
+            "self_heal",
+            "boolean",
+            "True",
+            "Whether a lost grant is mended by Stripe's Install API, as long as the account still "
+            "has the app installed. Needs the app's id (app_…) in the app's connection.",
         ),
         Option(
             "refresh_margin",
@@ -215,8 +223,12 @@ def broker_url() -> str:
 
 
 def deployment_id() -> str:
-    """Return the name of this deployment, or ``""``."""
-    return read("deployment_id")
+    """Return the name of this deployment: the option, else Airflow's public address."""
+    from airflow.providers.common.compat.sdk import conf
+
+    own = read("deployment_id")
+    base = str(conf.get("api", "base_url", fallback="") or "").strip().rstrip("/").lower()
+    return (own or base or "http://localhost:8080")[:255]
 
 
 def keepalive() -> bool:
@@ -241,6 +253,8 @@ class TokenPolicy:
     wait_seconds: float = 45
     lost_after: float = 180
     store_seconds: float = 120
+    self_heal: bool = True
+    heal_pause: float = 60
 
     def __post_init__(self) -> None:
         if self.token_timeout * 2 > self.lease_seconds:
@@ -265,4 +279,5 @@ def token_policy() -> TokenPolicy:
         wait_seconds=_seconds("wait_seconds"),
         lost_after=_seconds("lost_after"),
         store_seconds=_seconds("store_seconds"),
+        self_heal=_flag("self_heal"),
     )

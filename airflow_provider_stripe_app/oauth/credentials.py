@@ -15,6 +15,7 @@ of the process (AIRFLOW.md).
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
 from airflow_provider_stripe_app.oauth.install_link import InstallLink, parse_install_link
 
 CONN_TYPE = "stripe_app"
+_APP_ID = re.compile(r"app_\w{3,250}")
 MODES = {"live": True, "test": False, "sandbox": False}
 
 
@@ -91,6 +93,10 @@ class RestrictedKeySettings:
     conn_id: str
     key: str = field(repr=False)
     livemode: bool | None = None
+
+
+class EmptyConnection(ConfigurationError):
+    """A connection of our type says nothing: it is new, or somebody emptied or remade it."""
 
 
 Settings = AppSettings | InstallationSettings | RestrictedKeySettings
@@ -223,6 +229,22 @@ def read_app(conn: ConnectionLike) -> AppSettings:
     return AppSettings(conn_id=conn_id, link=link, secret_key=key, livemode=key_livemode(key))
 
 
+def read_app_id(conn: ConnectionLike) -> str:
+    """Return the app's id, which Stripe's Install API wants; nothing else needs it.
+
+    :param conn: the app's connection.
+    :raises ConfigurationError: if it has none, saying where to find it.
+    """
+    app_id = _text(read_extra(conn), "app_id")
+    if _APP_ID.fullmatch(app_id):
+        return app_id
+    wrong = f"says {app_id[:40]!r}, which is no app id" if app_id else "has no App id"
+    raise ConfigurationError(
+        f"Connection {conn.conn_id} {wrong}: put the id that begins with app_ into its field App "
+        "id (Stripe Dashboard > your app; it is in the address of that page)."
+    )
+
+
 def _restricted(conn_id: str, login: str, password: str) -> RestrictedKeySettings:
     if login:
         raise ConfigurationError(
@@ -239,7 +261,8 @@ def read_settings(conn: ConnectionLike) -> Settings:
     :param conn: an Airflow connection.
     :return: settings of an app, of an installation (with ``app`` set in a quick start), or of a
         restricted key.
-    :raises ConfigurationError: if it is none of them, naming what to paste.
+    :raises EmptyConnection: if it says nothing, naming what to paste.
+    :raises ConfigurationError: if it is none of them.
     """
     conn_id = str(conn.conn_id)
     login = (conn.login or "").strip()
@@ -255,7 +278,7 @@ def read_settings(conn: ConnectionLike) -> Settings:
     if has_app and not broker_token:
         return read_app(conn)
     if not app_conn_id and not broker_token:
-        raise ConfigurationError(
+        raise EmptyConnection(
             f"Connection {conn_id} says neither how to install a Stripe App (install link and "
             "secret key), nor which installation it is (app_conn_id in extra), nor a restricted "
             "key (password rk_…): fill in one of them."

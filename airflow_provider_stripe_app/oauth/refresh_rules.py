@@ -12,6 +12,10 @@ ACTIVE = "active"
 LOST = "reauthorization_required"
 LAST_SECONDS = 5.0
 """A token with less life than this is not handed out even while Stripe is in trouble."""
+MAX_MENDING_TRIES = 5
+"""Tries to mend one loss."""
+MAX_MENDED_PER_DAY = 3
+"""Losses of one installation that are mended within a day: more are a loop, not an accident."""
 
 
 class Decision(Enum):
@@ -21,6 +25,8 @@ class Decision(Enum):
     RENEW = "take the lease and ask Stripe"
     WAIT = "read again a little later"
     LOST = "a person has to install the app again"
+    MEND = "take the lease and try to get new tokens by Stripe's Install API"
+    MEND_LATER = "lost, but it will be tried to mend it again"
     CAPPED = "too many renewals were caused by refused tokens"
 
 
@@ -36,6 +42,7 @@ class TokenState:
         unfinished.
     :param retry_at: not to be tried at Stripe before this.
     :param recent_refusals: renewals that refused tokens caused in the last hour.
+    :param heal_after: when a lost grant may be mended by the Install API, ``None`` for never.
     """
 
     status: str
@@ -46,6 +53,7 @@ class TokenState:
     refused_at: float | None = None
     retry_at: float | None = None
     recent_refusals: int = 0
+    heal_after: float | None = None
 
 
 def decide(
@@ -68,7 +76,7 @@ def decide(
         it.
     """
     if state.status == LOST and not even_lost:
-        return Decision.LOST
+        return _lost(state, now)
     margin = policy.refresh_margin if min_remaining is None else min_remaining
     stored_was_refused = refused is not None and refused == state.stored
     fresh = state.expires_at - now > margin
@@ -83,6 +91,30 @@ def decide(
         if state.recent_refusals >= policy.max_refreshes_per_hour:
             return Decision.CAPPED
     return Decision.RENEW
+
+
+def _lost(state: TokenState, now: float) -> Decision:
+    if state.lease_until is not None and state.lease_until > now:
+        return Decision.WAIT
+    if state.heal_after is None:
+        return Decision.LOST
+    return Decision.MEND if now >= state.heal_after else Decision.MEND_LATER
+
+
+def next_mending(tries: int, now: float, policy: TokenPolicy) -> float | None:
+    """Return when a lost grant may be tried to mend again, after ``tries`` tries have begun.
+
+    A try that Stripe answered is the last one of its loss; this is for those that got no answer or
+    whose process died.
+
+    :param tries: how many tries of this loss have begun.
+    :param now: unix seconds.
+    :param policy: the numbers.
+    :return: unix seconds, ``None`` for never.
+    """
+    if tries >= MAX_MENDING_TRIES:
+        return None
+    return now + policy.heal_pause * 5.0 ** (tries - 1)
 
 
 def _blocked(
@@ -122,3 +154,16 @@ def is_lost(*, someone_unfinished: bool, refused_at: float | None) -> bool:
     :param refused_at: when the first such refusal was written down.
     """
     return refused_at is not None or not someone_unfinished
+
+
+def lost_message(conn_id: str, why: str | None) -> str:
+    """Return what to tell a person whose installation is lost.
+
+    :param conn_id: the connection.
+    :param why: the last error.
+    """
+    reason = why or "The stored tokens are dead."
+    return (
+        f"The Stripe App has to be installed again for connection {conn_id}: open the page Stripe "
+        f"App in Airflow (/stripe-app/) and press Reauthorize. ({reason})"
+    )

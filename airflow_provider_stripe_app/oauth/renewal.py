@@ -14,20 +14,14 @@ from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
-from airflow_provider_stripe_app.exceptions import (
-    ConfigurationError,
-    ReauthorizationRequired,
-    TokenUnavailable,
-)
-from airflow_provider_stripe_app.oauth import config, rows
+from airflow_provider_stripe_app.exceptions import ConfigurationError, TokenUnavailable
+from airflow_provider_stripe_app.oauth import config, metrics, rows
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant, fingerprint
+from airflow_provider_stripe_app.oauth.adoption import Adoption
 from airflow_provider_stripe_app.oauth.config import TokenPolicy
-from airflow_provider_stripe_app.oauth.connections import write_copy
 from airflow_provider_stripe_app.oauth.database import transaction
 from airflow_provider_stripe_app.oauth.refresh_rules import LOST, idempotency_key, is_lost
-from airflow_provider_stripe_app.oauth.spool import Spool, Spooled
 from airflow_provider_stripe_app.oauth.token_endpoint import (
-    REFRESH_TOKEN_SECONDS,
     Granted,
     Outcome,
     Refused,
@@ -55,16 +49,21 @@ EndpointOf = Callable[[str, "str | None", float], RefreshEndpoint]
 """(app connection, team, timeout in seconds) → the token endpoint with that app's key."""
 
 
-def lost_message(conn_id: str, why: str | None) -> str:
-    """Return what to tell a person whose installation is lost.
+def check_deployment(seen: rows.Snapshot) -> None:
+    """Refuse to roll tokens that belong to another deployment (a copied metadata database).
 
-    :param conn_id: the connection.
-    :param why: the last error.
+    :param seen: the row.
+    :raises ConfigurationError: naming both deployments and how to take the tokens over.
     """
-    reason = why or "The stored tokens are dead."
-    return (
-        f"The Stripe App has to be installed again for connection {conn_id}: open the page Stripe "
-        f"App in Airflow (/stripe-app/) and press Reauthorize. ({reason})"
+    own = config.deployment_id()
+    if seen.deployment_id is None or seen.deployment_id == own:
+        return
+    raise ConfigurationError(
+        f"The tokens of connection {seen.conn_id} belong to the Airflow deployment "
+        f"{seen.deployment_id!r}, and this one is {own!r}: renewing them here would take them away "
+        "from there. If this deployment has taken the other's place, press Take over on the page "
+        "Stripe App or run `airflow stripe-app take-over`; if it is a copy, install the app again "
+        "here; if it is the same one, set option [stripe_app] deployment_id in all components."
     )
 
 
@@ -84,7 +83,7 @@ class Renewal:
 
     :param endpoint_of: finds the token endpoint of an app connection.
     :param policy: the numbers.
-    :param spool: where tokens wait that could not be stored.
+    :param adoption: stores what Stripe gives.
     :param clock: unix seconds.
     :param sleep: waits for seconds.
     """
@@ -94,13 +93,13 @@ class Renewal:
         *,
         endpoint_of: EndpointOf,
         policy: TokenPolicy,
-        spool: Spool,
+        adoption: Adoption,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._endpoint_of = endpoint_of
         self._policy = policy
-        self._spool = spool
+        self._adoption = adoption
         self._clock = clock
         self._sleep = sleep
 
@@ -109,36 +108,15 @@ class Renewal:
 
         :param seen: the row.
         :param reason: ``refused`` or ``expiring``, for the history.
-        :return: the new token; ``None`` if somebody else was faster: read the row again.
-        :raises ReauthorizationRequired: if the grant is lost.
+        :return: the new token; ``None`` if somebody else was faster or the grant is lost: read the
+            row again.
         :raises TokenUnavailable: if Stripe gave no answer; the status is as before.
         :raises ConfigurationError: if the app's connection or key is wrong.
         """
-        own = config.deployment_id()
-        if own and seen.deployment_id and own != seen.deployment_id:
-            raise ConfigurationError(
-                f"The tokens of connection {seen.conn_id} belong to deployment "
-                f"{seen.deployment_id!r}, and this is {own!r}: renewing them here would take them "
-                "away from there. Install the app again in this deployment, or correct option "
-                "[stripe_app] deployment_id."
-            )
+        check_deployment(seen)
         endpoint = self._endpoint_of(seen.app_conn_id, seen.team_name, self._policy.token_timeout)
         held = self._take(seen)
         return self._ask(held, endpoint, reason) if held is not None else None
-
-    def recover(self, conn_id: str, *, min_age: float = 0.0) -> bool:
-        """Store what an earlier renewal could not.
-
-        :param conn_id: the installation's connection.
-        :param min_age: seconds that it has waited; less while its own process may still store it.
-        :return: whether tokens were stored: read the row again.
-        """
-        stored = False
-        for path, entry in self._spool.find(conn_id, min_age=min_age):
-            if self._adopt(entry, "recovered", "spool") is not None:
-                stored = True
-            self._spool.remove(path)
-        return stored
 
     def _take(self, seen: rows.Snapshot) -> _Held | None:
         """Take the lease and write down the attempt."""
@@ -171,11 +149,15 @@ class Renewal:
             key = idempotency_key(held.seen.refresh_token, held.suffix)
             outcome = endpoint.refresh(held.seen.refresh_token, key, held.first_sent_at)
             if isinstance(outcome, Granted):
-                return self._keep(held, outcome, reason)
+                grant = self._adoption.keep(held.seen, outcome, "refreshed", reason)
+                if grant is not None:
+                    metrics.refreshed(reason)
+                return grant
             if isinstance(outcome, WrongKey):
                 raise self._wrong_key(held, outcome)
             if isinstance(outcome, Refused) and not outcome.replayed:
-                return self._refused(held, outcome)
+                self._refused(held, outcome)
+                return None
             # Stripe replays a stored answer for a day: only another key gets a new one.
             if isinstance(outcome, Refused) or outcome.received:
                 held.suffix, held.first_sent_at = held.suffix + 1, self._clock()
@@ -199,85 +181,15 @@ class Renewal:
             attempt_started_at=held.first_sent_at,
         )
 
-    def _keep(self, held: _Held, granted: Granted, reason: str) -> AccessGrant | None:
-        """Store tokens that exist nowhere else: on disk first, then in the database."""
-        seen = held.seen
-        entry = Spooled(seen.conn_id, seen.generation, fingerprint(seen.refresh_token), granted)
-        path = self._spool.put(entry)
-        try:
-            grant = self._adopt(entry, "refreshed", reason)
-        except TokenUnavailable:
-            where = path or "the memory of this process only"
-            log.error(  # noqa: TRY400 - the trace would add nothing
-                "Stripe renewed the tokens of connection %s, but the metadata database does not "
-                "take them; they wait in %s.",
-                seen.conn_id,
-                where,
-            )
-            return self._next_grant(seen.grant, granted)
-        self._spool.remove(path)
-        return grant
-
-    @staticmethod
-    def _next_grant(old: AccessGrant, granted: Granted) -> AccessGrant:
-        return AccessGrant(
-            access_token=granted.access_token,
-            expires_at=granted.expires_at,
-            generation=old.generation + 1,
-            account_id=granted.account_id or old.account_id,
-            livemode=old.livemode if granted.livemode is None else granted.livemode,
-        )
-
-    def _adopt(self, entry: Spooled, event: str, reason: str) -> AccessGrant | None:
-        """Store a pair of tokens if the row still is of the generation that they follow.
-
-        Not the version decides here but the generation: whoever holds the lease by now, these
-        tokens are newer than the stored ones, and the stored ones are spent.
-
-        :return: the stored token; ``None`` if the row is gone or went another way.
-        """
-
-        def store(session: Session) -> AccessGrant | bool | None:
-            now = self._clock()
-            row = rows.read(session, entry.conn_id, now=now)
-            if row is None:
-                return None
-            if row.generation != entry.generation or entry.spent != fingerprint(row.refresh_token):
-                same = row.grant.access_token == entry.granted.access_token
-                return row.grant if same else None
-            grant = self._next_grant(row.grant, entry.granted)
-            columns = rows.token_columns(
-                grant, entry.granted.refresh_token, now + REFRESH_TOKEN_SECONDS
-            )
-            if not rows.write(session, row.id, row.version, now, last_refreshed_at=now, **columns):
-                return False
-            rows.record(
-                session,
-                entry.conn_id,
-                event,
-                now,
-                reason=reason,
-                generation=grant.generation,
-                request_id=entry.granted.request_id,
-            )
-            return grant
-
-        while True:
-            stored = transaction(store, patience=self._policy.store_seconds)
-            if stored is not False:
-                break
-        if isinstance(stored, AccessGrant):
-            update_copy(entry.conn_id)
-            return stored
-        return None
-
-    def _refused(self, held: _Held, outcome: Refused) -> AccessGrant | None:
+    def _refused(self, held: _Held, outcome: Refused) -> None:
         """Handle ``invalid_grant``: lost only if nobody else can hold the next tokens."""
         seen, now = held.seen, self._clock()
         lost = is_lost(someone_unfinished=held.someone_unfinished, refused_at=seen.state.refused_at)
         error = self._error_columns(outcome, now)
         if lost:
-            values = {"status": LOST, **rows.NO_ATTEMPT, **rows.NO_LEASE, **error}
+            # Mending is a step of its own, so that it goes on whatever happens to this process.
+            heal = {"heal_tries": 0, "heal_after": now if self._policy.self_heal else None}
+            values = {"status": LOST, **heal, **rows.NO_ATTEMPT, **rows.NO_LEASE, **error}
         else:
             values = {"attempt_id": None, "refused_at": now, **rows.NO_LEASE, **error}
 
@@ -296,9 +208,8 @@ class Renewal:
             return True
 
         # A row that moved has other tokens, or another holder who will find out by itself.
-        if not transaction(write) or not lost:
-            return None
-        raise ReauthorizationRequired(lost_message(seen.conn_id, outcome.message))
+        if transaction(write) and lost:
+            metrics.lost()
 
     def _wrong_key(self, held: _Held, outcome: WrongKey) -> ConfigurationError:
         self._fail(held, outcome, FAILURE_PAUSE)
@@ -318,6 +229,7 @@ class Renewal:
         )
 
     def _fail(self, held: _Held, outcome: WrongKey | Trouble | Refused, pause: float) -> None:
+        metrics.failed("wrong_key" if isinstance(outcome, WrongKey) else "trouble")
         now, seen = self._clock(), held.seen
         values = {
             **rows.NO_LEASE,
@@ -350,19 +262,3 @@ class Renewal:
             "last_error_at": now,
             "last_error_request_id": outcome.request_id,
         }
-
-
-def update_copy(conn_id: str) -> None:
-    """Bring the disposable copy up to date; a failure costs a worker one request and nothing else.
-
-    :param conn_id: the installation's connection.
-    """
-    try:
-        write_copy(conn_id)
-    except Exception as error:
-        log.warning(
-            "Cannot write the access token into connection %s (%s); workers will ask the API "
-            "server.",
-            conn_id,
-            type(error).__name__,
-        )

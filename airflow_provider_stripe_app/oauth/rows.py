@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REFUSED = "refused"
 """History reason of a renewal that a refused token caused."""
+MENDED = "healed"
+"""History event of a lost grant that was mended."""
 
 
 KEEP_HISTORY = 90 * 86400.0
@@ -49,6 +51,7 @@ class Snapshot:
     idempotency_suffix: int = 0
     last_error: str | None = None
     last_used_at: float | None = None
+    heal_tries: int = 0
 
 
 def grant_of(row: Installation) -> AccessGrant:
@@ -102,6 +105,7 @@ def read(session: Session, conn_id: str, *, now: float) -> Snapshot | None:
             refused_at=row.refused_at,
             retry_at=row.retry_at,
             recent_refusals=recent or 0,
+            heal_after=row.heal_after,
         ),
         attempt_id=row.attempt_id,
         attempt_started_at=row.attempt_started_at,
@@ -109,7 +113,18 @@ def read(session: Session, conn_id: str, *, now: float) -> Snapshot | None:
         idempotency_suffix=row.idempotency_suffix,
         last_error=row.last_error,
         last_used_at=row.last_used_at,
+        heal_tries=row.heal_tries,
     )
+
+
+def mended_lately(session: Session, conn_id: str, now: float) -> int:
+    """Return how many losses of an installation were mended within a day."""
+    query = (
+        select(func.count())
+        .select_from(History)
+        .where(History.conn_id == conn_id, History.at > now - 86400, History.event == MENDED)
+    )
+    return session.scalar(query) or 0
 
 
 def write(session: Session, row_id: int, version: int, now: float, **values: Any) -> bool:
@@ -151,6 +166,8 @@ def token_columns(
         "livemode": grant.livemode,
         "status": ACTIVE,
         "idempotency_suffix": 0,
+        "heal_tries": 0,
+        "heal_after": None,
         "last_error": None,
         "last_error_at": None,
         "last_error_request_id": None,

@@ -23,22 +23,31 @@ from sqlalchemy.orm import Session
 from airflow_provider_stripe_app.exceptions import (
     ConfigurationError,
     ReauthorizationRequired,
+    StripeAppError,
     TokenUnavailable,
 )
 from airflow_provider_stripe_app.oauth import config, rows
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
+from airflow_provider_stripe_app.oauth.adoption import Adoption, update_copy
 from airflow_provider_stripe_app.oauth.cipher import check_encryption, seal
 from airflow_provider_stripe_app.oauth.config import TokenPolicy
-from airflow_provider_stripe_app.oauth.connections import remove_copy, token_endpoint
-from airflow_provider_stripe_app.oauth.database import transaction
-from airflow_provider_stripe_app.oauth.models import History, Installation
-from airflow_provider_stripe_app.oauth.refresh_rules import LAST_SECONDS, Decision, decide
-from airflow_provider_stripe_app.oauth.renewal import (
-    EndpointOf,
-    Renewal,
-    lost_message,
-    update_copy,
+from airflow_provider_stripe_app.oauth.connections import (
+    NO_APP_CONNECTION,
+    app_access,
+    follow_renamed_app,
+    remove_copy,
+    token_endpoint,
 )
+from airflow_provider_stripe_app.oauth.database import transaction
+from airflow_provider_stripe_app.oauth.healing import AccessOf, Healing
+from airflow_provider_stripe_app.oauth.models import History, Installation
+from airflow_provider_stripe_app.oauth.refresh_rules import (
+    LAST_SECONDS,
+    Decision,
+    decide,
+    lost_message,
+)
+from airflow_provider_stripe_app.oauth.renewal import EndpointOf, Renewal
 from airflow_provider_stripe_app.oauth.spool import Spool, default_spool
 from airflow_provider_stripe_app.oauth.status import (
     HistoryLine,
@@ -57,6 +66,7 @@ class TokenStore:
     """Grants of all installations.
 
     :param endpoint_of: finds the token endpoint of an app connection.
+    :param access_of: finds the Install API of an app connection.
     :param policy: the numbers; by default what ``airflow.cfg`` says.
     :param spool: where tokens wait that the database does not take.
     :param clock: unix seconds.
@@ -67,6 +77,7 @@ class TokenStore:
         self,
         *,
         endpoint_of: EndpointOf = token_endpoint,
+        access_of: AccessOf = app_access,
         policy: TokenPolicy | None = None,
         spool: Spool | None = None,
         clock: Callable[[], float] = time.time,
@@ -76,10 +87,18 @@ class TokenStore:
         self._clock = clock
         self._sleep = sleep
         self._spool = spool or default_spool()
+        self._adoption = Adoption(policy=self._policy, spool=self._spool, clock=clock)
         self._renewal = Renewal(
             endpoint_of=endpoint_of,
             policy=self._policy,
-            spool=self._spool,
+            adoption=self._adoption,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._healing = Healing(
+            access_of=access_of,
+            policy=self._policy,
+            adoption=self._adoption,
             clock=clock,
             sleep=sleep,
         )
@@ -129,7 +148,7 @@ class TokenStore:
         wait = self._policy.wait_seconds if wait_seconds is None else wait_seconds
         deadline = time.monotonic() + wait
         pause = 0.05
-        first_generation = sys.maxsize
+        first_generation, even_lost = sys.maxsize, forced
         while True:
             seen = self._read(conn_id)
             now = self._clock()
@@ -139,7 +158,7 @@ class TokenStore:
                 now=now,
                 policy=self._policy,
                 min_remaining=min_remaining,
-                even_lost=forced,
+                even_lost=even_lost,
             )
             first_generation = min(first_generation, seen.generation)
             if decision is Decision.USE or (forced and seen.generation > first_generation):
@@ -153,14 +172,19 @@ class TokenStore:
                     "the same installation, and at Stripe's status page."
                 )
             own_process_may = 3.0 if decision is Decision.WAIT else 0.0
-            if self._renewal.recover(conn_id, min_age=own_process_may):
+            if self._adoption.recover(conn_id, min_age=own_process_may):
                 continue
             if decision is Decision.LOST:
                 raise ReauthorizationRequired(lost_message(conn_id, seen.last_error))
-            if decision is Decision.RENEW:
-                grant = self._renew(seen, refused)
+            if decision is Decision.MEND_LATER:
+                raise self._mended_later(seen, now)
+            if decision in {Decision.RENEW, Decision.MEND}:
+                renewing = decision is Decision.RENEW
+                grant = self._renew(seen, refused, forced) if renewing else self._healing.run(seen)
                 if grant is not None:
                     return grant
+                # What was asked for by a person has been tried; the rest is as for everybody.
+                even_lost = False
             if time.monotonic() + pause > deadline:
                 raise self._too_long(seen, now, wait)
             self._sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311
@@ -176,15 +200,31 @@ class TokenStore:
             f"(Last error: {seen.last_error or 'none'})"
         )
 
-    def _renew(self, seen: rows.Snapshot, refused: str | None) -> AccessGrant | None:
+    @staticmethod
+    def _mended_later(seen: rows.Snapshot, now: float) -> TokenUnavailable:
+        left = max((seen.state.heal_after or now) - now, 1.0)
+        return TokenUnavailable(
+            f"The grant of connection {seen.conn_id} is lost, and it will be tried again in "
+            f"{left:.0f} s to mend it by Stripe's Install API. ({seen.last_error})"
+        )
+
+    def _renew(
+        self, seen: rows.Snapshot, refused: str | None, forced: bool
+    ) -> AccessGrant | None:
         was_refused = refused is not None and refused == seen.state.stored
+        failure: StripeAppError
         try:
             return self._renewal.run(seen, rows.REFUSED if was_refused else "expiring")
-        except TokenUnavailable:
-            # Stripe is in trouble; as long as the stored token lives, that is nobody's trouble.
-            if was_refused or seen.grant.expires_at - self._clock() <= LAST_SECONDS:
-                raise
-            return seen.grant
+        except NO_APP_CONNECTION as missing:
+            if follow_renamed_app(seen.conn_id, seen.app_conn_id):
+                return None
+            failure = missing
+        except TokenUnavailable as trouble:
+            failure = trouble
+        # As long as the stored token lives, that is nobody's trouble but of who asked for this.
+        if forced or was_refused or seen.grant.expires_at - self._clock() <= LAST_SECONDS:
+            raise failure
+        return seen.grant
 
     def _read(self, conn_id: str) -> rows.Snapshot:
         seen = transaction(lambda session: rows.read(session, conn_id, now=self._clock()))
@@ -251,7 +291,7 @@ class TokenStore:
             "installed_by": installed_by,
             "team_name": team_name,
             "permissions_granted": permissions,
-            "deployment_id": config.deployment_id() or None,
+            "deployment_id": config.deployment_id(),
             "last_refreshed_at": now,
         }
 

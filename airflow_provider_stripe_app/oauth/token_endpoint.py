@@ -8,36 +8,17 @@ they are scrubbed.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
-
-from airflow_provider_stripe_app.api.version import API_VERSION
+from airflow_provider_stripe_app.oauth.key_client import KeyClient, RawAnswer, decode, scrub
 
 ACCESS_TOKEN_SECONDS = 3600
 """Stripe documents one hour and sends no ``expires_in`` (STRIPE.md §1)."""
 REFRESH_TOKEN_SECONDS = 365 * 86400
-_BODY_LIMIT = 64 * 1024
-_SECRETS = re.compile(r"\b(sk|rk|pk|rt|ac|tok|uk|whsec|absec|ek)_[A-Za-z0-9_*]+")
-
-
-@dataclass(frozen=True)
-class RawAnswer:
-    """An HTTP answer as it came in, complete or not.
-
-    :param status: HTTP status.
-    :param headers: response headers, names in lower case.
-    :param body: the body's bytes.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+PATH = "/v1/oauth/token"
 
 
 @dataclass(frozen=True)
@@ -113,11 +94,6 @@ class Trouble:
 Outcome = Granted | Refused | WrongKey | Trouble
 
 
-def scrub(text: object) -> str:
-    """Return a text of Stripe's without keys, codes and tokens, of bounded length."""
-    return _SECRETS.sub(r"\1_***", str(text))[:500]
-
-
 def classify(
     answer: RawAnswer | Exception, *, sent_at: float, first_sent_at: float | None = None
 ) -> Outcome:
@@ -132,7 +108,7 @@ def classify(
         return Trouble(f"No answer from Stripe's token endpoint ({type(answer).__name__})", False)
     request_id = answer.headers.get("request-id")
     replayed = answer.headers.get("idempotent-replayed", "").lower() == "true"
-    body = _decode(answer.body)
+    body = decode(answer.body)
     if answer.status == 200:
         issued_at = first_sent_at if replayed and first_sent_at is not None else sent_at
         return _granted(body, issued_at, request_id, replayed)
@@ -142,15 +118,6 @@ def classify(
     if answer.status == 400 and error == "invalid_grant":
         return Refused(error, description, request_id, replayed)
     return _trouble(answer, body, description, request_id)
-
-
-def _decode(body: bytes) -> dict[str, Any] | None:
-    """Return the body's JSON object, ``None`` for HTML, a cut-off body or anything else."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _error(body: dict[str, Any] | None) -> tuple[str, str]:
@@ -234,9 +201,7 @@ class TokenEndpoint:
     """
 
     def __init__(self, secret_key: str, *, api_base: str, timeout: float = 20) -> None:
-        self._secret_key = secret_key
-        self._url = f"{api_base.rstrip('/')}/v1/oauth/token"
-        self._timeout = timeout
+        self._client = KeyClient(secret_key, api_base=api_base, timeout=timeout)
 
     def exchange(self, code: str) -> Outcome:
         """Exchange an authorization code; it works once and for 5 minutes.
@@ -250,7 +215,9 @@ class TokenEndpoint:
         for suffix in range(3):
             # As with a renewal: the same key after a lost answer, another one after an answer.
             now = time.time()
-            answer = self._post(form, {"Idempotency-Key": f"exchange-{digest}-{suffix}"})
+            answer = self._client.post(
+                PATH, form, {"Idempotency-Key": f"exchange-{digest}-{suffix}"}
+            )
             outcome = classify(answer, sent_at=now)
             if not (isinstance(outcome, Trouble) and outcome.received):
                 break
@@ -268,33 +235,5 @@ class TokenEndpoint:
         """
         now = time.time()
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        answer = self._post(form, {"Idempotency-Key": idempotency_key})
+        answer = self._client.post(PATH, form, {"Idempotency-Key": idempotency_key})
         return classify(answer, sent_at=now, first_sent_at=first_sent_at)
-
-    def _post(self, form: dict[str, str], headers: dict[str, str]) -> RawAnswer | Exception:
-        deadline = time.monotonic() + self._timeout
-        try:
-            with requests.post(
-                self._url,
-                data=form,
-                headers={**headers, "Stripe-Version": API_VERSION},
-                auth=(self._secret_key, ""),
-                timeout=(min(5.0, self._timeout / 2), self._timeout / 2),
-                allow_redirects=False,  # the key goes to the configured address and nowhere else
-                stream=True,
-            ) as response:
-                body = self._read(response, deadline)
-                names = {name.lower(): value for name, value in response.headers.items()}
-                return RawAnswer(response.status_code, names, body)
-        except (requests.RequestException, OSError) as error:
-            return error
-
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        body = bytearray()
-        # Byte by byte: a larger read waits for all of its bytes, however slowly they drip in, and
-        # each one starts the socket's timeout anew. An answer has less than a kilobyte.
-        for part in response.iter_content(1):
-            body += part
-            if time.monotonic() > deadline or len(body) > _BODY_LIMIT:
-                raise TimeoutError("the answer took too long")
-        return bytes(body)

@@ -18,7 +18,7 @@ from airflow_provider_stripe_app.exceptions import (
     ReauthorizationRequired,
     TokenUnavailable,
 )
-from airflow_provider_stripe_app.oauth import cipher, database, renewal
+from airflow_provider_stripe_app.oauth import adoption, cipher, database
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant, fingerprint
 from airflow_provider_stripe_app.oauth.broker import BrokerTokens
 from airflow_provider_stripe_app.oauth.broker_client import BrokerClient
@@ -389,7 +389,7 @@ def test_paused_holder_may_still_store_what_it_got_although_its_lease_is_over(la
     with pytest.raises(TokenUnavailable, match="renewed by another process"):
         lab.store().live_token(lab.conn_id, wait_seconds=0.2)
     assert lab.row().status == ACTIVE, "somebody else may hold the next tokens"
-    lab.store()._renewal._adopt(entry, "refreshed", "expiring")
+    lab.store()._adoption.adopt(entry, "refreshed", "expiring")
     grant = lab.store().live_token(lab.conn_id)
     assert grant.access_token == entry.granted.access_token
     assert lab.works(grant.access_token)
@@ -485,14 +485,14 @@ def test_renew_renews_now(lab):
 
 
 def _database_refuses_stores(monkeypatch, lab):
-    real = renewal.transaction
+    real = adoption.transaction
 
     def transaction(work, *, patience=10.0):
         if patience == lab.policy.store_seconds:
             raise TokenUnavailable("Airflow's metadata database does not answer.")
         return real(work, patience=patience)
 
-    monkeypatch.setattr(renewal, "transaction", transaction)
+    monkeypatch.setattr(adoption, "transaction", transaction)
 
 
 def test_answer_that_cannot_be_stored_waits_sealed_on_disk_for_the_next_one(lab, monkeypatch):
@@ -518,14 +518,14 @@ def test_process_killed_between_answer_and_store_loses_nothing(lab):
     lab.expire()
 
     def killed():
-        real = renewal.transaction
+        real = adoption.transaction
 
         def transaction(work, *, patience=10.0):
             if patience == lab.policy.store_seconds:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(work, patience=patience)
 
-        renewal.transaction = transaction
+        adoption.transaction = transaction
         lab.store().live_token(lab.conn_id)
 
     process = multiprocessing.get_context("fork").Process(target=killed)
@@ -737,7 +737,7 @@ def test_connection_that_cannot_be_written_never_loses_the_grant(lab, monkeypatc
     def broken(_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(renewal, "write_copy", broken)
+    monkeypatch.setattr(adoption, "write_copy", broken)
     lab.expire()
     assert lab.works(lab.store().live_token(lab.conn_id).access_token)
     assert lab.row().generation == 3

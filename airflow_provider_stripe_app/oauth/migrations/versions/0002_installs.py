@@ -6,6 +6,8 @@ Revises: 0001_installation
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,7 +18,7 @@ down_revision = "0001_installation"
 branch_labels = None
 depends_on = None
 
-_INSTALLATION = (
+_INSTALLATION: tuple[tuple[str, Any], ...] = (
     ("account_name", sa.String(255)),
     ("install_id", sa.String(255)),
     ("install_channel", sa.String(50)),
