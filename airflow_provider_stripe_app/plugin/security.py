@@ -88,28 +88,64 @@ def is_authorized(user: Any, conn_id: str | None, method: Method, team: str | No
     )
 
 
-def team_of(conn_id: str) -> str | None:
-    """Return the team of a connection in the metadata DB, None if it has none or is not there."""
-    from airflow.models.connection import Connection
-
-    team: str | None = Connection.get_team_name(conn_id)
-    return team
-
-
 def may(user: Any, conn_id: str, method: Method) -> bool:
-    """Return :func:`is_authorized` with the team looked up."""
-    return is_authorized(user, conn_id, method, team_of(conn_id))
+    """Return :func:`is_authorized` with the teams looked up."""
+    return bool(allowed(user, [conn_id], method))
 
 
 def readable(user: Any, conn_ids: Iterable[str]) -> set[str]:
     """Return those of ``conn_ids`` that the user may see."""
+    return allowed(user, conn_ids, "GET")
+
+
+def allowed(user: Any, conn_ids: Iterable[str], method: Method) -> set[str]:
+    """Return those of ``conn_ids`` for which the user may do something. May block.
+
+    An installation is its team's even if its connection was deleted, or made again by another team
+    under the same name: then the user needs to be allowed for both teams.
+
+    :param user: Airflow's user.
+    :param conn_ids: connections, which need not exist.
+    :param method: see :func:`is_authorized`.
+    """
+    wanted = list(conn_ids)
+    teams = _teams(wanted)
+    return {
+        one for one in wanted if all(is_authorized(user, one, method, team) for team in teams[one])
+    }
+
+
+def _teams(conn_ids: list[str]) -> dict[str, set[str | None]]:
+    """Return the team of each connection, and that of the installation that it holds."""
+    from airflow.configuration import conf
     from airflow.models.connection import Connection
 
-    wanted = list(conn_ids)
-    teams: Mapping[str, str | None] = (
-        Connection.get_conn_id_to_team_name_mapping(wanted) if wanted else {}
+    if not conn_ids:
+        return {}
+    of_rows: Mapping[str, str | None] = Connection.get_conn_id_to_team_name_mapping(conn_ids)
+    teams = {one: {of_rows.get(one)} for one in conn_ids}
+    if conf.getboolean("core", "multi_team", fallback=False):
+        for one, team in _installation_teams(conn_ids).items():
+            teams[one] = {team} if one not in of_rows else teams[one] | {team}
+    return teams
+
+
+def _installation_teams(conn_ids: list[str]) -> dict[str, str]:
+    from sqlalchemy import select
+
+    from airflow_provider_stripe_app.exceptions import ConfigurationError
+    from airflow_provider_stripe_app.oauth.database import transaction
+    from airflow_provider_stripe_app.oauth.models import Installation
+
+    query = select(Installation.conn_id, Installation.team_name).where(
+        Installation.conn_id.in_(conn_ids), Installation.team_name.is_not(None)
     )
-    return {one for one in wanted if is_authorized(user, one, "GET", teams.get(one))}
+    try:
+        return transaction(
+            lambda session: {str(one): str(team) for one, team in session.execute(query)}
+        )
+    except ConfigurationError:  # without tables there are no installations
+        return {}
 
 
 # --- forms
