@@ -43,23 +43,41 @@ class InstallError(StripeAppError):
     """An installation did not come about. The message is for the page and never holds a secret."""
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Whose tokens a connection holds, or would hold.
+
+    :param account_id: ``acct_…``.
+    :param livemode: live or test.
+    """
+
+    account_id: str
+    livemode: bool
+
+    def words(self, *, with_mode: bool) -> str:
+        """Return the account, and its mode where that is what differs."""
+        return f"{self.account_id} in {_mode(self.livemode)} mode" if with_mode else self.account_id
+
+
 class DifferentAccount(InstallError):
-    """Another account is installed where this grant would go; a person has to confirm.
+    """Another account or mode is installed where this grant would go; a person has to confirm.
 
     :param handle: what :meth:`Installer.confirm` wants.
-    :param old_account: ``acct_…`` that is installed.
-    :param new_account: ``acct_…`` that consented.
+    :param old: what is installed; None if it was disconnected meanwhile.
+    :param new: who consented.
     :param conn_id: the installation's connection.
     """
 
-    def __init__(self, handle: str, old_account: str, new_account: str, conn_id: str) -> None:
+    def __init__(self, handle: str, old: Holder | None, new: Holder, conn_id: str) -> None:
+        modes = old is not None and old.livemode != new.livemode
         self.handle = handle
-        self.old_account = old_account
-        self.new_account = new_account
+        self.old_account = "nothing" if old is None else old.words(with_mode=modes)
+        self.new_account = new.words(with_mode=modes)
         self.conn_id = conn_id
         super().__init__(
-            f"Connection {conn_id} is installed in {old_account}, but {new_account} consented "
-            f"now. DAGs that use {conn_id} would read {new_account} from their next run on."
+            f"Connection {conn_id} is installed in {self.old_account}, but {self.new_account} "
+            f"consented now. DAGs that use {conn_id} would read {self.new_account} from their next "
+            "run on."
         )
 
 
@@ -204,36 +222,45 @@ class Installer:
         :param conn_id: the installation's connection.
         :param code: ``ac_…``.
         :param user_id: who installs.
-        :param replace: whether another account may be replaced without asking.
+        :param replace: whether another account or mode may be replaced without asking.
+        :raises DifferentAccount: if a person has to confirm first.
         """
         settings = self._app_settings(app_conn_id)
         granted = self._granted(app_conn_id, code)
         check_mode(granted, settings.livemode, app_conn_id)
-        old = _installed_account(conn_id)
-        if old is not None and old != granted.account_id and not replace:
-            pending = Pending(
-                app_conn_id,
-                user_id,
-                data={"installation_conn_id": conn_id},
-                secret=asdict(granted),
-            )
-            handle = self._states.issue("confirm", pending)
-            raise DifferentAccount(handle, old, str(granted.account_id), conn_id)
+        if not replace:
+            self._ask(app_conn_id, conn_id, user_id, granted, known=None)
         return self._save(app_conn_id, conn_id, granted, user_id, replace=replace)
 
-    def waiting(self, handle: str, user_id: str) -> DifferentAccount:
+    def _ask(
+        self, app_conn_id: str, conn_id: str, user_id: str, granted: Granted, known: Holder | None
+    ) -> None:
+        """Raise :class:`DifferentAccount` unless the connection holds this account, or ``known``.
+
+        :param known: what a person has already agreed to replace.
+        """
+        old, new = _installed_holder(conn_id), _holder_of(granted)
+        if old is None or old in {new, known}:
+            return
+        data = {"installation_conn_id": conn_id, "old": [old.account_id, old.livemode]}
+        pending = Pending(app_conn_id, user_id, data=data, secret=asdict(granted))
+        raise DifferentAccount(self._states.issue("confirm", pending), old, new, conn_id)
+
+    def waiting(self, handle: str, user_id: str, check: Check) -> DifferentAccount:
         """Return the question that a grant waits for an answer to.
 
         :param handle: from :class:`DifferentAccount`.
         :param user_id: who installed.
+        :param check: as in :meth:`complete`.
         :raises InstallStateError: if it is unknown, answered, expired or somebody else's.
         """
         pending = self._states.peek(handle, "confirm")
         if pending.user_id != user_id:
             raise InstallStateError(foreign_user(pending.user_id))
         conn_id = str(pending.data["installation_conn_id"])
-        old = _installed_account(conn_id) or "nothing"
-        return DifferentAccount(handle, old, str(pending.secret["account_id"]), conn_id)
+        check(pending.conn_id, conn_id)
+        new = _holder_of(Granted(**pending.secret))
+        return DifferentAccount(handle, _installed_holder(conn_id), new, conn_id)
 
     def confirm(self, handle: str, user_id: str, check: Check) -> Installed:
         """Store a grant that waited for a confirmation.
@@ -241,12 +268,16 @@ class Installer:
         :param handle: from :class:`DifferentAccount`.
         :param user_id: who confirms; must be who installed.
         :param check: as in :meth:`complete`.
+        :raises DifferentAccount: if the connection holds something else by now than what the person
+            was asked about.
         """
         pending = self._states.peek(handle, "confirm")
         conn_id = str(pending.data["installation_conn_id"])
         check(pending.conn_id, conn_id)
         pending = self._states.use(handle, "confirm", user_id)
         granted = Granted(**pending.secret)
+        known = Holder(*pending.data["old"]) if "old" in pending.data else None
+        self._ask(pending.conn_id, conn_id, user_id, granted, known)
         return self._save(pending.conn_id, conn_id, granted, user_id, replace=True)
 
     def _granted(self, app_conn_id: str, code: str) -> Granted:
@@ -288,10 +319,9 @@ def check_mode(granted: Granted, key_livemode: bool | None, app_conn_id: str) ->
             "accepted. Press Install again; if it stays so, report it with the API server's log."
         )
     if key_livemode is not None and granted.livemode != key_livemode:
-        names = {True: "live", False: "test"}
         raise InstallError(
-            f"The app was installed in {names[granted.livemode]} mode, but the key of connection "
-            f"{app_conn_id} is a {names[key_livemode]} key: use the install link and the key of "
+            f"The app was installed in {_mode(granted.livemode)} mode, but the key of connection "
+            f"{app_conn_id} is a {_mode(key_livemode)} key: use the install link and the key of "
             "one mode."
         )
 
@@ -338,11 +368,21 @@ def _team(app_conn_id: str) -> str | None:
     return row.team_name if row is not None else None
 
 
-def _installed_account(conn_id: str) -> str | None:
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "test"
+
+
+def _holder_of(granted: Granted) -> Holder:
+    return Holder(str(granted.account_id), bool(granted.livemode))
+
+
+def _installed_holder(conn_id: str) -> Holder | None:
     from sqlalchemy import select
 
     from airflow_provider_stripe_app.oauth.database import transaction
     from airflow_provider_stripe_app.oauth.models import Installation
 
-    query = select(Installation.account_id).where(Installation.conn_id == conn_id)
-    return transaction(lambda session: session.scalar(query))
+    columns = (Installation.account_id, Installation.livemode)
+    query = select(*columns).where(Installation.conn_id == conn_id)
+    found = transaction(lambda session: session.execute(query).one_or_none())
+    return None if found is None else Holder(*found)

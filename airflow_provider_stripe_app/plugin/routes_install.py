@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from airflow_provider_stripe_app.plugin import rights, security, web
 from airflow_provider_stripe_app.plugin.shield import query_of
@@ -11,7 +13,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from airflow_provider_stripe_app.oauth.install import Installed, Installer
+    from airflow_provider_stripe_app.oauth.install import (
+        Check,
+        DifferentAccount,
+        Installed,
+        Installer,
+    )
 
 KEPT = frozenset({"code", "state", "error"})
 
@@ -72,7 +79,7 @@ def _park(query: dict[str, str]) -> Response:
         handle = installer().park(state, kept)
     if not handle:
         return web.message("Start from Airflow", MISSING_STATE)
-    return web.to_login(f"{callback_path}?resume={handle}")
+    return web.to_login(f"{callback_path}?{urlencode({'resume': handle})}")
 
 
 def _answer(user: Any, query: dict[str, str]) -> Response:
@@ -87,14 +94,20 @@ def _answer(user: Any, query: dict[str, str]) -> Response:
     if error:
         steps.decline(state, user_id, error)
 
-    def check(app_conn_id: str, conn_id: str) -> None:
-        rights.check_install(user, app_conn_id, conn_id)
-
     try:
-        return _done(steps.complete(state, code, user_id, check))
+        return _done(steps.complete(state, code, user_id, _check_of(user)))
     except DifferentAccount as different:
-        # Another address, so that reloading asks again instead of sending the spent code again.
-        return web.see_other(f"{web.site().page}confirm", handle=different.handle)
+        return _question(different)
+
+
+def _check_of(user: Any) -> Check:
+    """Return what asks the auth manager about the connections of a stored state."""
+    return functools.partial(rights.check_install, user)
+
+
+def _question(different: DifferentAccount) -> Response:
+    """Another address, so that reloading asks again instead of sending the spent code again."""
+    return web.see_other(f"{web.site().page}confirm", handle=different.handle)
 
 
 async def ask(request: Request) -> Response:
@@ -105,7 +118,10 @@ async def ask(request: Request) -> Response:
     if user is None:
         return web.to_login(web.site().page)
     handle = query_of(request.scope).get("handle", "")
-    question = await run_in_threadpool(lambda: installer().waiting(handle, security.user_key(user)))
+    user_id = security.user_key(user)
+    question = await run_in_threadpool(
+        lambda: installer().waiting(handle, user_id, _check_of(user))
+    )
     return web.with_csrf(
         request,
         user,
@@ -129,13 +145,15 @@ async def confirm(request: Request, user: Any) -> Response:
     """``POST /confirm``: another account takes the place of the installed one."""
     from starlette.concurrency import run_in_threadpool
 
-    form = await web.form_of(request, user)
+    from airflow_provider_stripe_app.oauth.install import DifferentAccount
 
-    def check(app_conn_id: str, conn_id: str) -> None:
-        rights.check_install(user, app_conn_id, conn_id)
+    handle = (await web.form_of(request, user)).get("handle", "")
 
     def work() -> Response:
-        handle = form.get("handle", "")
-        return _done(installer().confirm(handle, security.user_key(user), check))
+        user_id = security.user_key(user)
+        try:
+            return _done(installer().confirm(handle, user_id, _check_of(user)))
+        except DifferentAccount as different:  # from what was asked about: somebody was faster
+            return _question(different)
 
     return await run_in_threadpool(work)

@@ -11,7 +11,12 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_stripe_app.oauth import install, install_target
 from airflow_provider_stripe_app.oauth.credentials import AppSettings
-from airflow_provider_stripe_app.oauth.install import DifferentAccount, Installer, InstallError
+from airflow_provider_stripe_app.oauth.install import (
+    DifferentAccount,
+    Holder,
+    Installer,
+    InstallError,
+)
 from airflow_provider_stripe_app.oauth.install_link import parse_install_link
 from airflow_provider_stripe_app.oauth.install_states import (
     LIFETIME,
@@ -150,7 +155,7 @@ def flow(states, monkeypatch):
     monkeypatch.setattr(install_target, "ensure_target", lambda *_: None)
     monkeypatch.setattr(install_target, "find_row", lambda _: install_target.Row("stripe_app", "t"))
     installed = {}
-    monkeypatch.setattr(install, "_installed_account", installed.get)
+    monkeypatch.setattr(install, "_installed_holder", installed.get)
     settings = AppSettings("app", parse_install_link(LINK), "sk_test_x", livemode=False)
     outcomes: list = []
     asked: list = []
@@ -248,7 +253,7 @@ def test_unreachable_stripe_is_a_sentence_and_stores_nothing(flow):
 
 
 def test_another_account_waits_for_its_own_user_to_confirm(flow):
-    flow.installed["shop"] = "acct_0"
+    flow.installed["shop"] = Holder("acct_0", False)
     flow.outcomes.append(granted())
     with pytest.raises(DifferentAccount) as caught:
         flow.complete(begin(flow), "ac_1", ANN, allow)
@@ -263,8 +268,53 @@ def test_another_account_waits_for_its_own_user_to_confirm(flow):
         flow.confirm(different.handle, ANN, allow)
 
 
+def test_another_mode_of_the_same_account_has_to_be_confirmed(flow):
+    flow.installed["shop"] = Holder("acct_1", True)
+    flow.outcomes.append(granted(livemode=False))
+    with pytest.raises(DifferentAccount, match="acct_1 in live mode, but acct_1 in test mode"):
+        flow.complete(begin(flow), "ac_1", ANN, allow)
+    assert flow.store.saved == []
+
+
+def test_what_was_confirmed_is_only_what_was_asked(flow):
+    flow.installed["shop"] = Holder("acct_0", False)
+    flow.outcomes.append(granted())
+    with pytest.raises(DifferentAccount) as first:
+        flow.complete(begin(flow), "ac_1", ANN, allow)
+    flow.installed["shop"] = Holder("acct_9", False)  # somebody else was faster
+    with pytest.raises(DifferentAccount) as second:
+        flow.confirm(first.value.handle, ANN, allow)
+    assert (second.value.old_account, second.value.new_account) == ("acct_9", "acct_1")
+    assert flow.store.saved == []
+    assert flow.confirm(second.value.handle, ANN, allow).account_id == "acct_1"
+
+
+def test_the_question_is_for_those_who_may_still_install(flow):
+    flow.installed["shop"] = Holder("acct_0", False)
+    flow.outcomes.append(granted())
+    with pytest.raises(DifferentAccount) as caught:
+        flow.complete(begin(flow), "ac_1", ANN, allow)
+
+    def deny(app_conn_id, conn_id):
+        assert (app_conn_id, conn_id) == ("app", "shop")
+        raise InstallError("no right")
+
+    with pytest.raises(InstallError, match="no right"):
+        flow.waiting(caught.value.handle, ANN, deny)
+    assert flow.waiting(caught.value.handle, ANN, allow).old_account == "acct_0"
+
+
+def test_two_tabs_install_into_the_connections_that_they_were_opened_for(flow):
+    states = [begin(flow), begin(flow)]
+    flow.outcomes += [granted(), granted()]
+    for number, state in enumerate(reversed(states)):
+        flow.installed["shop"] = Holder("acct_1", False)
+        assert flow.complete(state, f"ac_{number}", ANN, allow).conn_id == "shop"
+    assert len(flow.store.saved) == 2
+
+
 def test_same_account_is_replaced_without_a_question(flow):
-    flow.installed["shop"] = "acct_1"
+    flow.installed["shop"] = Holder("acct_1", False)
     flow.outcomes.append(granted())
     assert flow.complete(begin(flow), "ac_1", ANN, allow).account_id == "acct_1"
 
