@@ -143,6 +143,7 @@ class AppRegistry(ApiKeys):
             for record, shown in before:
                 if not self.switches.frozen_permissions:
                     record.granted = granted
+                    self._last_granted[record.account_id, client_id] = granted
                 self._changed(record, shown)
             return new
 

@@ -115,15 +115,17 @@ class OAuthServer(TokenServer):
         :param by_owner: in the Dashboard, not through the Install API.
         """
         with self._lock:
-            self.counts["owner_uninstall" if by_owner else "uninstall"] += 1
             self._kill(account_id, client_id)
             for code in self._codes.values():
                 installed = code.installation
                 if (installed.account_id, installed.client_id) == (account_id, client_id):
                     code.used = True
+            if self.install_of(account_id, client_id) is None:
+                return
+            self.counts["owner_uninstall" if by_owner else "uninstall"] += 1
             application = {"id": client_id, "object": "application", "name": None}
-            livemode = self._apps[client_id].livemode
-            self.notify("account.application.deauthorized", account_id, livemode, application, None)
+            live = self._apps[client_id].livemode
+            self.notify("account.application.deauthorized", account_id, live, application, None)
             seconds = 0.0 if by_owner else self.switches.uninstall_seconds
             self._remove(account_id, client_id, seconds)
 
