@@ -184,7 +184,7 @@ def _server_stats() -> Any:
 
 
 def _is_set_up(stats: Any) -> bool:
-    """Tell whether somebody gave this copy a factory: its attribute until 3.2, then its module's."""
+    """Tell whether somebody gave this copy a factory: an attribute, from 3.3 on of its module."""
     module = sys.modules.get(stats.__module__)
     factory = getattr(module, "_factory", None) or getattr(stats, "factory", None)
     return factory is not None and getattr(factory, "__name__", "") != "NoStatsLogger"

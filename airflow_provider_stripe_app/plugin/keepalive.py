@@ -1,25 +1,29 @@
 """Renews tokens before anybody needs them, in one daemon thread per API server process.
 
-All processes look, and the store's lease lets one of them renew each installation. The thread must
-never harm the API server: it raises nothing, holds nothing and dies with the process.
+One process of all replicas does the work: whoever holds the lease ``keepalive``. The others ask for
+it with one small query a minute and take over when the holder is gone. The thread must never harm
+the API server: it raises nothing, holds nothing and dies with the process.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_stripe_app.exceptions import StripeAppError
-from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE
+from airflow_provider_stripe_app.oauth import metrics
+from airflow_provider_stripe_app.plugin.workers import work_off
 
 if TYPE_CHECKING:
-    from airflow_provider_stripe_app.oauth.store import InstallationStatus, TokenStore
+    from airflow_provider_stripe_app.oauth.due import Ages, App, Candidate, Due
+    from airflow_provider_stripe_app.oauth.store import TokenStore
 
 log = logging.getLogger(__name__)
 
@@ -29,63 +33,54 @@ EVERY = 60.0
 FIRST_AFTER = 10.0
 """Seconds that the API server gets for its own start."""
 
-IN_USE = 2 * 3600.0
-"""Seconds since a task asked for a token, during which the installation counts as in use."""
+JOB = "keepalive"
+LEASE = 180.0
+"""Seconds after which another process takes the place of one that was not heard of."""
 
-EARLY = 900.0
-"""Seconds of life below which a token in use is renewed: workers that reach no broker find a fresh
-copy in their connection."""
+THREADS = 4
+"""Renewals at once: one slow answer of Stripe does not hold the others."""
 
-IDLE = 7 * 86400.0
-"""Seconds after which an idle installation is touched; its refresh token lives a year."""
+PACE = 0.25
+"""Seconds that a thread takes for a renewal at least: four of them stay below 25 a second, which is
+what Stripe allows an account's other calls; a limit of its token endpoint is not documented."""
 
-WARN_DAYS = (1, 7, 30)
-"""Days before the end of a refresh token at which it is said (DESIGN §2.5)."""
+APPS_EVERY = 600.0
+"""Seconds between two looks for apps to be compared with Stripe's list."""
 
-
-@dataclass(frozen=True)
-class Due:
-    """One installation to renew.
-
-    :param conn_id: its connection.
-    :param why: ``in use`` when tasks need it, ``idle`` when it is only kept from dying.
-    """
-
-    conn_id: str
-    why: Literal["in use", "idle"]
+APP_LEASE = 3600.0
+"""Seconds after which a comparison that failed is tried again."""
 
 
-def due(installations: Iterable[InstallationStatus], now: float) -> list[Due]:
-    """Return what has to be renewed now.
+class Desk(Protocol):
+    """What the thread reads and writes in the database."""
 
-    :param installations: what the store says.
-    :param now: unix seconds.
-    """
-    found = []
-    for one in installations:
-        if one.status != ACTIVE:
-            continue
-        in_use = one.last_used_at is not None and now - one.last_used_at < IN_USE
-        if in_use and one.access_expires_at - now < EARLY:
-            found.append(Due(one.conn_id, "in use"))
-        elif now - one.last_refreshed_at > IDLE:
-            found.append(Due(one.conn_id, "idle"))
-    return found
+    def take(self, name: str, owner: str, seconds: float) -> bool:
+        """Take a lease."""
+        ...
 
+    def done(self, name: str, owner: str) -> None:
+        """Write down that the work was done."""
+        ...
 
-def ending(installations: Iterable[InstallationStatus], now: float) -> list[tuple[str, int]]:
-    """Return the installations that end within 30, 7 or 1 days, with the smallest of these.
+    def release(self, name: str, owner: str) -> None:
+        """Give a lease back."""
+        ...
 
-    :param installations: what the store says.
-    :param now: unix seconds.
-    """
-    found = []
-    for one in installations:
-        left = (one.refresh_expires_at - now) / 86400
-        days = next((days for days in WARN_DAYS if left <= days), None)
-        if one.status == ACTIVE and days is not None:
-            found.append((one.conn_id, days))
-    return found
+    def candidates(self, now: float) -> Sequence[Candidate]:
+        """Read what may be due."""
+        ...
+
+    def apps(self) -> Sequence[App]:
+        """Read the apps."""
+        ...
+
+    def ages(self, now: float) -> Sequence[Ages]:
+        """Read how old the tokens are."""
+        ...
+
+    def reconcile(self, app_conn_id: str) -> object:
+        """Compare an app's installations with Stripe's list."""
+        ...
 
 
 class KeepAlive:
@@ -93,9 +88,11 @@ class KeepAlive:
 
     :param store: makes the store, in the thread; nothing touches the database before that.
     :param enabled: whether ``[stripe_app] keepalive`` is on.
+    :param desk: the database; by default the real one.
     :param clock: unix seconds.
     :param every: seconds between two looks.
     :param first_after: seconds before the first one.
+    :param pace: seconds that a thread takes for a renewal at least.
     """
 
     def __init__(
@@ -103,17 +100,26 @@ class KeepAlive:
         store: Callable[[], TokenStore],
         enabled: Callable[[], bool],
         *,
+        desk: Callable[[], Desk] | None = None,
         clock: Callable[[], float] = time.time,
         every: float = EVERY,
         first_after: float = FIRST_AFTER,
+        pace: float = PACE,
     ) -> None:
+        self.owner = uuid.uuid4().hex
         self._store = store
         self._enabled = enabled
+        self._desk = desk or _Database
         self._clock = clock
         self._every = every
         self._first_after = first_after
+        self._pace = pace
         self._stop = threading.Event()
         self._said: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._holds = False
+        self._apps_at = float("-inf")
+        self._reconciling: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread and return at once."""
@@ -124,32 +130,107 @@ class KeepAlive:
         self._stop.set()
 
     def look(self) -> int:
-        """Look once and renew what is due.
+        """Look once and see to what is due, if no other process does.
 
-        :return: how many installations were renewed.
-        :raises StripeAppError: if the store cannot be used at all.
+        :return: how many installations were renewed or mended.
+        :raises StripeAppError: if the database cannot be used at all.
         """
-        store = self._store()
-        now = self._clock()
-        installations = store.installations()
-        for conn_id, days in ending(installations, now):
+        from airflow_provider_stripe_app.oauth import due
+
+        desk = self._desk()
+        self._holds = desk.take(JOB, self.owner, LEASE)
+        if not self._holds:
+            return 0
+        begun, now = time.monotonic(), self._clock()
+        candidates = desk.candidates(now)
+        self._warn(due.ending(candidates, now))
+        work = due.due(candidates, now)
+        self._start_reconciling(desk)
+        renewed: list[str] = []
+        if work:
+            store = self._store()
+            work_off(
+                [functools.partial(self._see_to, store, one, renewed) for one in work],
+                threads=THREADS,
+                stop=self._stop,
+                pace=self._pace,
+                meanwhile=lambda: self._hold(desk),
+                every=LEASE / 4,
+            )
+        metrics.looked(time.monotonic() - begun, len(work))
+        _tell_ages(desk.ages(now), now)
+        return len(renewed)
+
+    def _hold(self, desk: Desk) -> None:
+        """Keep the lease while a long look goes on; losing it costs nothing but work done twice."""
+        try:
+            desk.take(JOB, self.owner, LEASE)
+        except StripeAppError as error:
+            self._say(f"Stripe App keep-alive: {error}")
+
+    def _see_to(self, store: TokenStore, one: Due, renewed: list[str]) -> None:
+        try:
+            if one.why == "idle":
+                store.renew(one.conn_id)
+            else:
+                store.live_token(one.conn_id, min_remaining=one.margin, wait_seconds=0)
+            renewed.append(one.conn_id)
+        except StripeAppError as error:
+            self._say(f"Connection {one.conn_id} was not renewed: {error}")
+        except Exception as error:
+            self._say(f"Connection {one.conn_id} was not renewed ({type(error).__name__}).")
+
+    def _start_reconciling(self, desk: Desk) -> None:
+        """Compare the apps that are due with Stripe's lists, beside the renewals: a list of
+        thousands of accounts takes long, and no token should wait for it.
+        """
+        from airflow_provider_stripe_app.oauth import due
+
+        busy = self._reconciling is not None and self._reconciling.is_alive()
+        if busy or time.monotonic() - self._apps_at < APPS_EVERY:
+            return
+        self._apps_at = time.monotonic()
+        apps = due.reconcile_due(desk.apps(), self._clock())
+        if apps:
+            self._reconciling = threading.Thread(
+                target=self._reconcile_all,
+                args=(desk, apps),
+                name="stripe-app-reconcile",
+                daemon=True,
+            )
+            self._reconciling.start()
+
+    def _reconcile_all(self, desk: Desk, apps: Iterable[str]) -> None:
+        for app in apps:
+            if not self._stop.is_set():
+                self._reconcile(desk, app)
+
+    def _reconcile(self, desk: Desk, app_conn_id: str) -> None:
+        """Compare an app with Stripe's list; a failure keeps the lease, so it rests for an hour."""
+        from airflow_provider_stripe_app.oauth.due import RECONCILE
+
+        name = f"{RECONCILE}{app_conn_id}"
+        try:
+            if not desk.take(name, self.owner, APP_LEASE):
+                return
+            desk.reconcile(app_conn_id)
+            desk.done(name, self.owner)
+            metrics.reconciled("done")
+        except Exception as error:
+            metrics.reconciled("failed")
+            why = str(error) if isinstance(error, StripeAppError) else type(error).__name__
+            self._say(
+                f"The installations of app {app_conn_id} were not compared with Stripe's list: "
+                f"{why}",
+                every=86400,
+            )
+
+    def _warn(self, ending: Iterable[tuple[str, int]]) -> None:
+        for conn_id, days in ending:
             self._say(
                 f"Stripe ends the installation of connection {conn_id} within {days} day(s), "
                 "because it could not be renewed: reauthorize it on the Stripe App page."
             )
-        renewed = 0
-        for one in due(installations, now):
-            if self._stop.is_set():
-                break
-            try:
-                if one.why == "in use":
-                    store.live_token(one.conn_id, min_remaining=EARLY, wait_seconds=0)
-                else:
-                    store.renew(one.conn_id)
-                renewed += 1
-            except StripeAppError as error:
-                self._say(f"Connection {one.conn_id} was not renewed: {error}")
-        return renewed
 
     def _run(self) -> None:
         # Processes that start together must not look together.
@@ -160,17 +241,30 @@ class KeepAlive:
                 if self._enabled():
                     self.look()
             except StripeAppError as error:
+                metrics.look_failed()
                 self._say(f"Stripe App keep-alive: {error}")
             except Exception as error:
+                metrics.look_failed()
                 self._say(f"Stripe App keep-alive failed ({type(error).__name__}); it goes on.")
+        self._leave()
 
-    def _say(self, text: str) -> None:
-        """Warn, but not with the same words more often than once an hour."""
+    def _leave(self) -> None:
+        """Let another process take over at once; this one may be gone before it is written."""
+        try:
+            if self._holds:
+                self._desk().release(JOB, self.owner)
+        except Exception as error:
+            log.debug("The keep-alive's lease was not given back (%s)", type(error).__name__)
+
+    def _say(self, text: str, *, every: float = 3600.0) -> None:
+        """Warn, but not with the same words more often than once an hour or as said."""
         now = time.monotonic()
-        if now - self._said.get(text, float("-inf")) >= 3600:
-            self._said = {t: at for t, at in self._said.items() if now - at < 3600}
-            self._said[text] = now
-            log.warning("%s", text)
+        with self._lock:
+            if self._said.get(text, float("-inf")) > now:
+                return
+            self._said = {words: until for words, until in self._said.items() if until > now}
+            self._said[text] = now + every
+        log.warning("%s", text)
 
 
 @contextmanager
@@ -189,6 +283,55 @@ def running() -> Iterator[None]:
     finally:
         if keeper is not None:
             keeper.stop()
+
+
+class _Database:
+    """The real desk; Airflow's metadata database."""
+
+    def __init__(self) -> None:
+        from airflow_provider_stripe_app.oauth import config, due, jobs
+
+        self._due, self._jobs = due, jobs
+        self._deployment = config.deployment_id()
+
+    def take(self, name: str, owner: str, seconds: float) -> bool:
+        return self._jobs.take(name, owner, seconds, time.time())
+
+    def done(self, name: str, owner: str) -> None:
+        self._jobs.done(name, owner, time.time())
+
+    def release(self, name: str, owner: str) -> None:
+        self._jobs.release(name, owner)
+
+    def candidates(self, now: float) -> Sequence[Candidate]:
+        return self._due.read(now, self._deployment)
+
+    def apps(self) -> Sequence[App]:
+        return self._due.apps()
+
+    def ages(self, now: float) -> Sequence[Ages]:
+        return self._due.ages(now)
+
+    def reconcile(self, app_conn_id: str) -> object:
+        from airflow_provider_stripe_app.oauth.reconcile import reconcile_app
+
+        return reconcile_app(app_conn_id)
+
+
+def _tell_ages(ages: Sequence[Ages], now: float) -> None:
+    """Send the ages of the tokens that live as metrics."""
+    from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE, LOST
+
+    numbers = {ACTIVE: 0, LOST: 0} | {one.status: one.number for one in ages}
+    for status, number in numbers.items():
+        metrics.installations(status, number)
+    for one in ages:
+        if one.status == ACTIVE:
+            metrics.ages(
+                None if one.refreshed_at is None else now - one.refreshed_at,
+                None if one.first_ends_at is None else one.first_ends_at - now,
+                None if one.refresh_ends_at is None else one.refresh_ends_at - now,
+            )
 
 
 def _default_store() -> TokenStore:

@@ -52,6 +52,30 @@ def metadata_database(url: str) -> Iterator[str]:
         assert conf.get("database", "sql_alchemy_conn") != url
 
 
+@contextlib.contextmanager
+def own_tables(url: str) -> Iterator[str]:
+    """Make only this provider's tables, without a migration, and make this process use them."""
+    from airflow import settings
+
+    name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+    before = os.environ.get(name)
+    os.environ[name] = url
+    try:
+        _use(settings)
+        from airflow_provider_stripe_app.oauth.models import Base
+
+        Base.metadata.create_all(settings.get_engine())
+        yield url
+        Base.metadata.drop_all(settings.get_engine())
+    finally:
+        settings.dispose_orm()
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+        _use(settings)
+
+
 def _use(settings: Any) -> None:
     settings.dispose_orm()
     settings.configure_vars()
