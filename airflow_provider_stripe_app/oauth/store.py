@@ -208,9 +208,7 @@ class TokenStore:
             f"{left:.0f} s to mend it by Stripe's Install API. ({seen.last_error})"
         )
 
-    def _renew(
-        self, seen: rows.Snapshot, refused: str | None, forced: bool
-    ) -> AccessGrant | None:
+    def _renew(self, seen: rows.Snapshot, refused: str | None, forced: bool) -> AccessGrant | None:
         was_refused = refused is not None and refused == seen.state.stored
         failure: StripeAppError
         try:
@@ -343,10 +341,37 @@ class TokenStore:
         update_copy(conn_id)
         return grant
 
-    def forget(self, conn_id: str) -> bool:
+    def take_over(self, conn_id: str, by: str | None = None) -> bool:
+        """Let this deployment renew an installation's tokens from now on.
+
+        :param conn_id: the installation's connection.
+        :param by: who confirmed that the other deployment is gone, for the history.
+        :return: whether there was an installation of another deployment.
+        """
+        own, now = config.deployment_id(), self._clock()
+
+        def take(session: Session) -> bool | None:
+            row = session.scalar(select(Installation).where(Installation.conn_id == conn_id))
+            if row is None or row.deployment_id in {None, own}:
+                return False
+            before = row.deployment_id
+            if not rows.write(session, row.id, row.version, now, deployment_id=own):
+                return None
+            detail = f"from {before}, by {by or 'unknown'}"
+            rows.record(session, conn_id, "taken_over", now, detail=detail)
+            return True
+
+        while True:
+            taken = transaction(take)
+            if taken is not None:
+                return taken
+
+    def forget(self, conn_id: str, *, event: str = "forgotten", by: str | None = None) -> bool:
         """Delete an installation here; at Stripe it stays installed.
 
         :param conn_id: the installation's connection.
+        :param event: for the history, ``forgotten`` or ``uninstalled``.
+        :param by: who does it, for the history.
         :return: whether there was one.
         """
         now = self._clock()
@@ -355,7 +380,7 @@ class TokenStore:
             result = session.execute(delete(Installation).where(Installation.conn_id == conn_id))
             gone = bool(result.rowcount)  # type: ignore[attr-defined]
             if gone:
-                rows.record(session, conn_id, "forgotten", now)
+                rows.record(session, conn_id, event, now, detail=f"by {by}" if by else None)
             return gone
 
         gone = transaction(remove)
