@@ -42,15 +42,15 @@ class OAuthSwitches:
     The Install API (``/v1/apps/installs``), which nobody of us could try on live Stripe:
 
     :param install_api: whether it ``works``, is ``refused`` with 403, as to a restricted key or a
-        developer who is not approved, or is an ``unknown`` URL, as in older API versions (infer).
+        developer who is not approved, or is an ``unknown`` URL, as in older API versions [infer].
     :param install_auth_code: whether a developer's reinstall is answered with an ``auth_code``:
         ``given``, ``absent`` (null for ever), or ``later``: the install is ``installing`` at first,
-        and some moments later its retrieval shows the code until that is exchanged (infer).
+        and some moments later its retrieval shows the code until that is exchanged [infer].
     :param install_seconds: how long such an install stays ``installing``.
     :param install_reinstall_revokes: a reinstall ends the tokens of before at once, not only the
-        exchange of its code (infer).
+        exchange of its code [infer].
     :param install_after_uninstall: a developer may install its app again, with the permissions it
-        had, where the owner uninstalled it; otherwise 403, as for any foreign account (infer).
+        had, where the owner uninstalled it; otherwise 403, as for any foreign account [infer].
     :param uninstall_seconds: how long an uninstalled install is still shown, as ``uninstalling``.
     """
 
