@@ -96,7 +96,7 @@ def read_answer(status: int, body: bytes, conn_id: str) -> BrokerAnswer | None:
     if status == 200:
         grant = AccessGrant.from_values(values)
         return Busy("its answer is incomplete") if grant is None else Given(grant)
-    if status == 401:
+    if status in {401, 429}:  # wrong once, or wrong once too often
         return Unauthorized()
     if status == 409:
         raise ReauthorizationRequired(message)

@@ -7,7 +7,6 @@ updates of ``rows.py`` let one of them renew while the others wait for what it s
 
 from __future__ import annotations
 
-import hmac
 import logging
 import random
 import secrets
@@ -26,7 +25,7 @@ from airflow_provider_stripe_app.exceptions import (
     StripeAppError,
     TokenUnavailable,
 )
-from airflow_provider_stripe_app.oauth import config, rows
+from airflow_provider_stripe_app.oauth import broker_access, config, rows
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
 from airflow_provider_stripe_app.oauth.adoption import Adoption, update_copy
 from airflow_provider_stripe_app.oauth.cipher import check_encryption, seal
@@ -269,8 +268,8 @@ class TokenStore:
         :param installed_by: the Airflow user.
         :param team_name: the connection's team.
         :param permissions: what the account granted, if known.
-        :param allow_account_change: whether a person confirmed that another account takes the
-            place.
+        :param allow_account_change: whether a person confirmed that another account or mode takes
+            the place.
         :return: the stored access token.
         :raises ConfigurationError: if the answer lacks account or mode, if live tokens cannot be
             encrypted, or if the connection holds another account's installation and nobody
@@ -295,11 +294,13 @@ class TokenStore:
 
         def store(session: Session) -> AccessGrant | None:
             old = session.scalar(select(Installation).where(Installation.conn_id == conn_id))
-            if old is not None and old.account_id != account and not allow_account_change:
+            changes = old is not None and (old.account_id, old.livemode) != (account, mode)
+            if old is not None and changes and not allow_account_change:
+                modes = {True: "live", False: "test"}
                 raise ConfigurationError(
-                    f"Connection {conn_id} holds the installation of account {old.account_id}, and "
-                    f"{account} was authorized now: confirm the change, or choose another "
-                    "connection."
+                    f"Connection {conn_id} holds the installation of account {old.account_id} in "
+                    f"{modes[old.livemode]} mode, and {account} in {modes[mode]} mode was "
+                    "authorized now: confirm the change, or choose another connection."
                 )
             generation = old.generation + 1 if old is not None else 1
             grant = AccessGrant(granted.access_token, granted.expires_at, generation, account, mode)
@@ -428,7 +429,4 @@ class TokenStore:
         :param conn_id: the installation's connection; an unknown one is treated like a wrong token.
         :param broker_token: what the worker sent.
         """
-        seen = transaction(lambda session: rows.read(session, conn_id, now=self._clock()))
-        expected = seen.broker_token if seen is not None else secrets.token_urlsafe(32)
-        equal = hmac.compare_digest(expected.encode(), broker_token.encode())
-        return equal and seen is not None
+        return broker_access.may_ask(conn_id, broker_token)

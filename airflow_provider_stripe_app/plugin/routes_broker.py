@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,22 +13,59 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from airflow_provider_stripe_app.plugin.guesses import FailureLimit, Mender
+
+log = logging.getLogger(__name__)
+
 BODY_LIMIT = 16_384
 """Bytes; a request holds a connection id, a broker token and a fingerprint."""
 
 THREADS = 32
 
+RETRY_AFTER = "60"
+"""Seconds, for who sent too many wrong tokens."""
+
+Answer = tuple[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one process keeps for its workers.
+
+    :param threads: the broker's own. Requests may wait for a renewal: with Airflow's shared threads
+        a wave of workers would make the whole API server wait.
+    :param limit: counts wrong broker tokens.
+    :param mender: puts lost keys back into connections.
+    """
+
+    threads: CapacityLimiter
+    limit: FailureLimit
+    mender: Mender
+
 
 async def token(request: Request) -> Response:
-    """``POST /token``: an access token for whoever shows the installation's broker token.
+    """``POST /token``: an access token for whoever shows the installation's broker token."""
+    from airflow_provider_stripe_app.oauth.broker_server import answer_token_request
 
-    Requests may wait for a renewal, so they have threads of their own: with Airflow's shared ones
-    a wave of workers would make the whole API server wait.
+    mender = _desk(request).mender
+
+    def work(asked: object) -> Answer:
+        return answer_token_request(asked, mend=mender.later)
+
+    return await answer_worker(request, work)
+
+
+async def answer_worker(request: Request, work: Callable[[object], Answer]) -> Response:
+    """Answer a worker, whose only right is a connection's broker token; no login plays a part.
+
+    :param request: with a small JSON body.
+    :param work: gets the decoded body, ``None`` if it is no JSON; returns status and JSON. It runs
+        in a thread and answers 401 to a wrong broker token.
     """
     from anyio import to_thread
     from starlette.responses import JSONResponse
 
-    from airflow_provider_stripe_app.oauth.broker_server import answer_token_request
+    from airflow_provider_stripe_app.oauth.broker_server import too_many_requests
 
     body = b""
     async for part in request.stream():
@@ -36,20 +76,39 @@ async def token(request: Request) -> Response:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         asked = None
-    status, answer = await to_thread.run_sync(
-        answer_token_request, asked, limiter=_threads(request.app.state)
-    )
-    return JSONResponse(answer, status_code=status)
+    desk = _desk(request)
+    try:
+        status, answer = await to_thread.run_sync(work, asked, limiter=desk.threads)
+    except Exception:
+        log.exception("A request of a worker could not be answered")
+        return JSONResponse({"error": "internal"}, status_code=500)
+    headers = {}
+    if status == 401 and desk.limit.too_many(_address(request), _conn_id(asked)):
+        (status, answer), headers = too_many_requests(), {"Retry-After": RETRY_AFTER}
+    return JSONResponse(answer, status_code=status, headers=headers)
 
 
-def _threads(state: Any) -> CapacityLimiter:
-    """Return the broker's threads of this process; made late, for they belong to the event loop."""
+def _conn_id(asked: object) -> str:
+    return str(asked.get("conn_id", "")) if isinstance(asked, dict) else ""
+
+
+def _address(request: Request) -> str:
+    """Return who asked, as far as the server knows: behind a proxy, often the proxy."""
+    return request.client.host if request.client is not None else ""
+
+
+def _desk(request: Request) -> Desk:
+    """Return this process's; made late, for the threads belong to the event loop."""
     from anyio import CapacityLimiter
 
-    if not hasattr(state, "broker_threads"):
-        state.broker_threads = CapacityLimiter(THREADS)
-    limiter: CapacityLimiter = state.broker_threads
-    return limiter
+    from airflow_provider_stripe_app.oauth.adoption import update_copy
+    from airflow_provider_stripe_app.plugin.guesses import FailureLimit, Mender
+
+    state = request.app.state
+    if not hasattr(state, "broker_desk"):
+        state.broker_desk = Desk(CapacityLimiter(THREADS), FailureLimit(), Mender(update_copy))
+    desk: Desk = state.broker_desk
+    return desk
 
 
 async def health(request: Request) -> Response:
