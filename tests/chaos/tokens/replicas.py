@@ -1,0 +1,70 @@
+"""Real ``airflow api-server`` processes in front of one metadata database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.processes import ManagedProcess
+from tests.chaos.tokens.world import World
+
+
+class Replica:
+    """One ``airflow api-server``.
+
+    :param world: its deployment.
+    :param name: names its files.
+    :param workers: its processes.
+    """
+
+    def __init__(self, world: World, name: str, workers: int) -> None:
+        self._world = world
+        self.workers = workers
+        self.process: ManagedProcess
+        self.url: str
+        self._kill_file: Path
+        self.process, self.url, self._kill_file = world.api_server(name, workers)
+
+    def ready(self) -> None:
+        """Wait until plugin and Execution API answer; the first request builds the latter."""
+        self._world.wait_for_api_server(self.process, self.url)
+
+    def order_kill(self, step: str) -> None:
+        """Let one of its processes end itself when it reaches a step."""
+        part = self._kill_file.with_suffix(".new")
+        part.write_text(step)
+        part.replace(self._kill_file)
+
+    @property
+    def kill_is_due(self) -> bool:
+        """Whether nobody has reached the step yet."""
+        return self._kill_file.exists()
+
+    def restart(self) -> None:
+        """Start it again after its only process was killed."""
+        self.process.stop(0)
+        self.process.start()
+        self.ready()
+
+
+class Replicas:
+    """Two of them. Use it as a context manager.
+
+    :param world: a deployment on PostgreSQL.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.first = Replica(world, "replica-1", workers=2)
+        self.second = Replica(world, "replica-2", workers=1)
+
+    @property
+    def urls(self) -> list[str]:
+        return [self.first.url, self.second.url]
+
+    def __enter__(self) -> Replicas:
+        self.first.ready()
+        self.second.ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.first.process.stop(3)
+        self.second.process.stop(3)
