@@ -100,6 +100,7 @@ class Lab:
     account: str = "acct_sim1"
     policy: TokenPolicy = field(default_factory=lambda: POLICY)
     asked_before: int = 0
+    knows_app_id: bool = False
 
     @property
     def spool_files(self) -> list[Path]:
@@ -117,12 +118,28 @@ class Lab:
             self.app.secret_key, api_base=self.sim.url, timeout=self.policy.token_timeout
         )
 
+    def access(self, app_conn_id: str, *_: object) -> Any:
+        """The real Install API client, with the simulated Stripe's address."""
+        from airflow_provider_stripe_app.exceptions import ConfigurationError
+        from airflow_provider_stripe_app.oauth.installs_api import InstallsApi
+        from airflow_provider_stripe_app.oauth.key_client import KeyClient
+        from airflow_provider_stripe_app.oauth.reinstall import AppAccess
+
+        if not self.knows_app_id:
+            raise ConfigurationError(f"Connection {app_conn_id} has no App id.")
+        key, timeout = self.app.secret_key, self.policy.token_timeout
+        client = KeyClient(key, api_base=self.sim.url, timeout=timeout)
+        return AppAccess(
+            app_conn_id, self.app.app_id, InstallsApi(client), self.endpoint(), livemode=False
+        )
+
     def store(self, **more: Any) -> Any:
         from airflow_provider_stripe_app.oauth.spool import Spool
         from airflow_provider_stripe_app.oauth.store import TokenStore
 
         arguments = {
             "endpoint_of": self.endpoint,
+            "access_of": self.access,
             "policy": self.policy,
             "spool": Spool(self.directory),
         }
