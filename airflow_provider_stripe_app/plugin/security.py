@@ -25,6 +25,8 @@ CSRF_COOKIE = "stripe_app_csrf"
 CSRF_LIFETIME = 12 * 3600
 """Seconds that an open page's forms stay valid: a working day."""
 
+_KEY_NAME_LENGTH = 8
+
 
 class CsrfError(Exception):
     """A form did not come from the user's own page."""
@@ -160,13 +162,15 @@ def new_csrf_nonce() -> str:
 def csrf_token(secret: str, user: str, nonce: str, now: float) -> str:
     """Return the form half: signed, bound to the user and to the cookie.
 
-    :param secret: Airflow's ``[api] secret_key``.
+    It names the key, so that servers with different keys can be told apart from a forgery.
+
+    :param secret: Airflow's ``[api] secret_key``, the same on every API server.
     :param user: :func:`user_key` of the user.
     :param nonce: the cookie half.
     :param now: unix seconds.
     """
     issued = str(int(now))
-    return f"{issued}.{_sign(secret, user, nonce, issued)}"
+    return f"{issued}.{_key_name(secret)}.{_sign(secret, user, nonce, issued)}"
 
 
 def check_csrf(secret: str, user: str, nonce: str, token: str, now: float) -> None:
@@ -174,11 +178,18 @@ def check_csrf(secret: str, user: str, nonce: str, token: str, now: float) -> No
 
     :raises CsrfError: with a sentence for the page.
     """
-    issued, _, signature = token.partition(".")
+    issued, _, rest = token.partition(".")
+    key_name, _, signature = rest.partition(".")
     expected = _sign(secret, user, nonce, issued)
     # Bytes, because compare_digest raises on text that is not ASCII.
     genuine = bool(nonce) and hmac.compare_digest(signature.encode(), expected.encode())
     if not genuine:
+        if len(key_name) == _KEY_NAME_LENGTH and key_name != _key_name(secret):
+            raise CsrfError(
+                "This form came from an API server with another [api] secret_key, or from before "
+                "the key was changed: open the page again. If that does not help, set the same "
+                "[api] secret_key on every API server and restart them."
+            )
         raise CsrfError(
             "This form did not come from your own Stripe App page: open the page again."
         )
@@ -186,8 +197,13 @@ def check_csrf(secret: str, user: str, nonce: str, token: str, now: float) -> No
         raise CsrfError("The page was open for too long: open it again and repeat the step.")
 
 
+def _key_name(secret: str) -> str:
+    """Return what tells keys apart and says nothing about them."""
+    return _sign(secret, "name of the key")[:_KEY_NAME_LENGTH]
+
+
 def _sign(secret: str, *parts: str) -> str:
-    message = "\x00".join(("stripe-app-csrf", *parts)).encode("utf-8")
+    message = "\x00".join(("stripe-app-csrf", *parts)).encode("utf-8", "replace")
     return hmac.new(secret.encode("utf-8"), message, hashlib.sha256).hexdigest()
 
 

@@ -1,5 +1,5 @@
-"""The outermost layer of the sub-app: secrets leave the query string, every answer gets safe
-headers.
+"""The outermost layer of the sub-app: secrets leave the query string, bodies are small, every
+answer gets safe headers, also that to an error nobody caught.
 
 Airflow's access log prints the query string *after* the answer, from the same ASGI scope that this
 layer sees, also when authentication failed. So the values are taken out of the scope before
@@ -9,12 +9,18 @@ masking, which would stay for the life of the process.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 65_536
+"""Bytes; the largest form is one of the manifest page."""
 
 QUERY_KEY = "stripe_app.query"
 """Where the scope keeps the real query parameters, as a ``dict``."""
@@ -68,6 +74,7 @@ def security_headers(form_targets: tuple[str, ...] = ()) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
 
@@ -88,16 +95,58 @@ class QueryShield:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
+        if scope["type"] == "websocket":
+            shield_query(scope)
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         shield_query(scope)
+        begun = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 present = {name.lower() for name, _ in message.get("headers", [])}
                 added = [header for header in self.headers if header[0] not in present]
                 message = {**message, "headers": [*message.get("headers", []), *added]}
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        try:
+            await self.app(scope, limited(receive), send_with_headers)
+        except Exception:
+            if begun:
+                raise
+            # Further out an answer would be made without these headers.
+            log.exception("A request to the Stripe App pages could not be answered")
+            await send_with_headers(
+                {
+                    "type": "http.response.start",
+                    "status": 500,
+                    "headers": [(b"content-type", b"application/json")],
+                }
+            )
+            await send_with_headers(
+                {"type": "http.response.body", "body": b'{"error": "internal"}'}
+            )
+
+
+def limited(receive: Receive, most: int = BODY_LIMIT) -> Receive:
+    """Return ``receive`` that gives up on a body larger than ``most`` bytes.
+
+    :param receive: what the server gives.
+    :param most: bytes.
+    """
+    seen = 0
+
+    async def receive_some() -> Message:
+        from starlette.exceptions import HTTPException
+
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise HTTPException(413, "What was sent is too large.")
+        return message
+
+    return receive_some

@@ -45,9 +45,17 @@ def test_forged_form_is_refused(value):
         check(value)
 
 
+def test_server_with_another_key_is_told_apart_from_a_forgery():
+    with pytest.raises(CsrfError, match=r"set the same \[api\] secret_key on every API server"):
+        check(token(secret="another server's"))
+    with pytest.raises(CsrfError, match="did not come from your own"):
+        check(token(user="airflow:bob"))
+    assert "s3cret" not in token()
+
+
 def test_changed_time_breaks_the_signature():
     issued, _, signature = token().partition(".")
-    with pytest.raises(CsrfError):
+    with pytest.raises(CsrfError, match="did not come from your own"):
         check(f"{int(issued) + 1}.{signature}")
 
 

@@ -6,7 +6,12 @@ import asyncio
 
 import pytest
 
-from airflow_provider_stripe_app.plugin.shield import QueryShield, query_of, shield_query
+from airflow_provider_stripe_app.plugin.shield import (
+    BODY_LIMIT,
+    QueryShield,
+    query_of,
+    shield_query,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +59,56 @@ def run(app, scope):
     return sent
 
 
-def test_scope_is_masked_even_when_the_app_raises():
+def test_error_that_nobody_caught_is_masked_and_gets_the_headers_too(caplog):
     async def broken(scope, receive, send):
         raise RuntimeError("boom")
 
     scope = {"type": "http", "query_string": b"code=ac_secret"}
+    started, body = run(broken, scope)
+    assert scope["query_string"] == b"code=***"
+    assert started["status"] == 500
+    headers = dict(started["headers"])
+    assert b"default-src 'none'" in headers[b"content-security-policy"]
+    assert headers[b"cache-control"] == b"no-store"
+    assert b"boom" not in body["body"]
+    assert "boom" in caplog.text
+
+
+def test_error_in_the_middle_of_an_answer_ends_the_connection():
+    async def broken(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("boom")
+
     with pytest.raises(RuntimeError):
-        run(broken, scope)
+        run(broken, {"type": "http", "query_string": b""})
+
+
+def test_large_bodies_are_not_read_to_their_end():
+    read = []
+
+    async def app(scope, receive, send):
+        while True:
+            read.append(len((await receive()).get("body", b"")))
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * 20_000, "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    sent = []
+    asyncio.run(QueryShield(app)({"type": "http", "query_string": b""}, receive, send))
+    assert sum(read) <= BODY_LIMIT
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_websockets_are_masked_like_requests(kind):
+    async def app(scope, receive, send):
+        pass
+
+    scope = {"type": kind, "query_string": b"code=ac_secret"}
+    run(app, scope)
     assert scope["query_string"] == b"code=***"
 
 
