@@ -10,6 +10,7 @@ goes to the token store directly.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -35,6 +36,7 @@ from airflow_provider_stripe_app.oauth.broker_client import (
 from airflow_provider_stripe_app.oauth.credentials import (
     AppSettings,
     ConnectionLike,
+    EmptyConnection,
     InstallationSettings,
     RestrictedKeySettings,
     read_settings,
@@ -63,7 +65,10 @@ def token_provider(conn_id: str) -> TokenProvider:
     :param conn_id: an installation's connection, or one with a restricted key.
     :raises ConfigurationError: if the connection is neither.
     """
-    settings = read_settings(_read_connection(conn_id))
+    try:
+        settings = read_settings(_read_connection(conn_id))
+    except EmptyConnection:  # the broker may give it back what it lost
+        return BrokerTokens(conn_id)
     if isinstance(settings, RestrictedKeySettings):
         _mask(settings.key)
         return StaticToken(settings.key, f"connection {conn_id}")
@@ -103,6 +108,7 @@ class BrokerTokens:
         self._patience = patience
         self._lock = threading.Lock()
         self._grant: AccessGrant | None = None
+        self._dead_generation = 0
         self._failure: tuple[float, StripeAppError] | None = None
 
     def get(self) -> str:
@@ -133,6 +139,8 @@ class BrokerTokens:
         arrived = time.monotonic()
         with self._lock:
             grant = self._grant
+            if grant is not None and grant.fingerprint == refused:
+                self._dead_generation = max(self._dead_generation, grant.generation)
             if grant is None or not self._usable(grant, refused):
                 if self._failure is not None and self._failure[0] > arrived:
                     # Failed for another thread while this one waited: do not wait as long again.
@@ -159,31 +167,38 @@ class BrokerTokens:
         pause = 0.5
         refusals = 0
         while True:
-            settings = self._settings()
-            if settings.copy is not None and self._usable(settings.copy, refused):
+            settings, problem = self._settings()
+            if settings.copy is not None and self._usable_copy(settings.copy, refused):
                 return settings.copy
             answer = self._client.ask(self.conn_id, settings.broker_token, refused)
             if isinstance(answer, Given):
                 return answer.grant
             if isinstance(answer, Unauthorized):
                 refusals += 1
-            if refusals == 2:  # the first may be a form that was saved over a newer broker_token
-                raise ConfigurationError(
-                    f"The API server refused the broker_token of connection {self.conn_id}: it is "
-                    "not the one that the installation was given. Open the page Stripe App in "
-                    "Airflow (/stripe-app/) and press Reauthorize."
-                )
+            # The first refusal made the server put its keys into the connection again, which a form
+            # or a script may have taken out.
+            if refusals == 2 or (problem is not None and not isinstance(answer, Unauthorized)):
+                raise problem or self._refused_twice()
             if time.monotonic() + pause > deadline:
                 raise self._unavailable(answer)
             self._sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311
             pause = min(pause * 1.7, 10.0)
 
-    def _settings(self) -> InstallationSettings:
-        settings = read_settings(self._read_connection(self.conn_id))
+    def _usable_copy(self, copy: AccessGrant, refused: str | None) -> bool:
+        """Tell whether a copy may be tried; a form can bring an older one back over a newer one."""
+        older = refused is not None and copy.generation <= self._dead_generation
+        return not older and self._usable(copy, refused)
+
+    def _settings(self) -> tuple[InstallationSettings, StripeAppError | None]:
+        """Return what the connection says, and what to raise unless the broker can mend it."""
+        try:
+            settings = read_settings(self._read_connection(self.conn_id))
+        except EmptyConnection as empty:
+            return self._without_keys(), ReauthorizationRequired(f"{empty} {self._hidden()}")
         if isinstance(settings, AppSettings):
-            raise ReauthorizationRequired(
+            return self._without_keys(), ReauthorizationRequired(
                 f"Connection {self.conn_id} describes a Stripe App that is not installed yet: open "
-                "the page Stripe App in Airflow (/stripe-app/) and press Install."
+                f"the page Stripe App in Airflow (/stripe-app/) and press Install. {self._hidden()}"
             )
         if isinstance(settings, RestrictedKeySettings):
             raise ConfigurationError(
@@ -191,12 +206,35 @@ class BrokerTokens:
                 "again."
             )
         if not settings.broker_token:
-            raise ReauthorizationRequired(
-                f"The Stripe App is not installed for connection {self.conn_id}, or its "
-                "broker_token was deleted: open the page Stripe App in Airflow (/stripe-app/) and "
-                "press Install or Reauthorize."
+            return settings, ReauthorizationRequired(
+                f"The Stripe App is not installed for connection {self.conn_id}: open the page "
+                f"Stripe App in Airflow (/stripe-app/) and press Install. {self._hidden()}"
             )
-        return settings
+        return settings, None
+
+    def _without_keys(self) -> InstallationSettings:
+        return InstallationSettings(conn_id=self.conn_id, app_conn_id=self.conn_id)
+
+    def _refused_twice(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"The API server refused the broker_token of connection {self.conn_id}: it is not the "
+            "one that the installation was given. Open the page Stripe App in Airflow "
+            f"(/stripe-app/) and press Install or Reauthorize. {self._hidden()}"
+        )
+
+    def _hidden(self) -> str:
+        """Return what else it may be: only the row in the database can be kept up to date."""
+        variable = f"AIRFLOW_CONN_{self.conn_id.upper()}"
+        if variable in os.environ:
+            return (
+                f"(Here the environment variable {variable} hides the connection in Airflow's "
+                "database, which the provider keeps up to date: remove the variable.)"
+            )
+        return (
+            f"(If it is installed there, an environment variable {variable} or a secrets backend "
+            "hides the connection in Airflow's database, which the provider keeps up to date: "
+            "remove it there.)"
+        )
 
     def _unavailable(self, answer: Busy | Unauthorized | Unreachable) -> TokenUnavailable:
         if isinstance(answer, Busy):

@@ -75,7 +75,8 @@ def _read(app_conn_id: str, team_name: str | None) -> Connection:
     if conf.get("secrets", "backend", fallback=""):
         raise AppConnectionNotFound(
             f"The app connection {app_conn_id} was not found. If it is in your secrets backend, "
-            f"that may have failed to answer (see the server's log), and is asked again; else {mend}"
+            "that may have failed to answer (see the server's log), and is asked again; else "
+            f"{mend}"
         )
     raise AppConnectionMissing(f"The app connection {app_conn_id} does not exist: {mend}")
 

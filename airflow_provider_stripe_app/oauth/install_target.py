@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.oauth.credentials import CONN_TYPE
@@ -56,14 +56,19 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
             "at most 200 of them."
         )
     row = find_row(conn_id)
-    if row is None and conn_id == app_conn_id:
+    place = hidden_by(conn_id, row.team_name if row is not None else None)
+    if conn_id == app_conn_id and (row is None or place is not None):
         raise ConfigurationError(
-            f"Connection {app_conn_id} is not in Airflow's database (it comes from the "
-            "environment or a secrets backend), so the installation cannot be kept in it: give "
-            f"the installation a connection of its own, for example {app_conn_id}_installation."
+            f"Connection {app_conn_id} is not read from Airflow's database but from "
+            f"{place or 'elsewhere'}, so the installation cannot be kept in it: give the "
+            f"installation a connection of its own, for example {app_conn_id}_installation."
+        )
+    if place is not None:
+        raise ConfigurationError(
+            f"Connection {conn_id} comes from {place} and cannot be written: choose another name "
+            "for the installation."
         )
     if row is None:
-        _refuse_shadowed(conn_id)
         return
     if row.conn_type != CONN_TYPE:
         raise ConfigurationError(
@@ -79,19 +84,51 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
             )
 
 
-def _refuse_shadowed(conn_id: str) -> None:
-    """Refuse a name that a secrets backend answers: tasks would read that instead of our row."""
-    from airflow.models import Connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+def refuse_hidden(conn_id: str) -> None:
+    """Raise if tasks read an installation's connection from elsewhere than Airflow's database.
 
-    try:
-        Connection.get_connection_from_secrets(conn_id)
-    except AirflowNotFoundException:
-        return
-    raise ConfigurationError(
-        f"Connection {conn_id} comes from the environment or a secrets backend and cannot be "
-        "written: choose another name for the installation."
-    )
+    Only the row there gets new tokens, so that tasks would find none, or old ones.
+
+    :param conn_id: the installation's connection.
+    :raises ConfigurationError: naming the place.
+    """
+    row = find_row(conn_id)
+    place = hidden_by(conn_id, row.team_name if row is not None else None)
+    if place is not None:
+        raise ConfigurationError(
+            f"Connection {conn_id} comes from {place}, which hides the one in Airflow's database "
+            "that the provider keeps up to date: remove it there, or install the app under "
+            "another name."
+        )
+
+
+def hidden_by(conn_id: str, team_name: str | None = None) -> str | None:
+    """Return where a connection comes from that is read before Airflow's database, if any.
+
+    :param conn_id: the connection.
+    :param team_name: its team; ignored where multi-team is off.
+    :return: words for a sentence.
+    """
+    from airflow.configuration import conf, ensure_secrets_loaded
+
+    teams = bool(team_name) and conf.getboolean("core", "multi_team", fallback=False)
+    options: dict[str, Any] = {"team_name": team_name} if teams else {}
+    for backend in ensure_secrets_loaded():
+        name = type(backend).__name__
+        if name == "MetastoreBackend":
+            return None
+        try:
+            found = backend.get_connection(conn_id=conn_id, **options)
+        except Exception:  # a backend that does not answer hides nothing, as for Airflow itself
+            found = None
+        if found is not None:
+            variable = name == "EnvironmentVariablesBackend"
+            return (
+                f"an environment variable (AIRFLOW_CONN_{conn_id.upper()})"
+                if variable
+                else f"the secrets backend {name}"
+            )
+    return None
 
 
 def ensure_target(app_conn_id: str, conn_id: str) -> None:

@@ -198,10 +198,45 @@ def test_threads_that_waited_for_a_failure_do_not_wait_as_long_again():
     assert (len(errors), len(world.asked)) == (5, 1)
 
 
-def test_without_installation_the_page_is_named():
+@pytest.mark.parametrize("extra", ["", '{"app_conn_id": "app"}', '{"broker_token": ""}'])
+def test_connection_that_lost_its_keys_gets_them_back_from_the_server(extra):
     world = World(broker_token="")
-    with pytest.raises(ReauthorizationRequired, match="/stripe-app/"):
+    kept = world.read
+    lost = Conn(extra)
+
+    def server_mends_the_connection():
+        world.broker_token = "b1"
+        return Unauthorized()
+
+    world.read = lambda conn_id: kept(conn_id) if world.broker_token else lost
+    world.answers = [server_mends_the_connection, Given(grant("t1"))]
+    assert world.tokens().get() == "t1"
+    assert [token for token, _ in world.asked] == ["", "b1"]
+
+
+@pytest.mark.parametrize("answers", [[Unauthorized()] * 2, [Unreachable(["http://a"])]])
+def test_without_installation_the_page_is_named_and_nobody_waits(answers):
+    world = World(broker_token="", answers=answers)
+    with pytest.raises(ReauthorizationRequired, match="/stripe-app/") as caught:
         world.tokens().get()
+    assert len(world.slept) <= 1
+    assert "environment variable AIRFLOW_CONN_STRIPE or a secrets backend" in str(caught.value)
+
+
+def test_environment_variable_that_hides_the_connection_is_named(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_STRIPE", "{}")
+    world = World(answers=[Unauthorized()] * 2)
+    with pytest.raises(ConfigurationError, match="variable AIRFLOW_CONN_STRIPE hides"):
+        world.tokens().get()
+
+
+def test_older_copy_that_a_form_brought_back_is_not_tried_after_a_401():
+    world = World(copy=grant("t7", generation=7), answers=[Given(grant("t8", generation=8))])
+    tokens = world.tokens()
+    assert tokens.get() == "t7"
+    world.copy = grant("t6", generation=6)
+    assert tokens.replace("t7") == "t8"
+    assert len(world.asked) == 1
 
 
 def test_where_the_database_may_be_used_no_broker_is_asked():

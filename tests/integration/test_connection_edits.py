@@ -1,0 +1,625 @@
+"""What people do to connections in Airflow's own form, API and command line: no token is lost.
+
+One real API server; the app is installed by its pages, and workers ask its broker over HTTP. The
+connections ``env_app`` (environment) and those of ``backend.json`` (a secrets backend) are
+read-only.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from plugin_server import PERMISSIONS, USERS, Browser, PluginServer
+
+from airflow_provider_stripe_app.exceptions import (
+    ConfigurationError,
+    ReauthorizationRequired,
+    StripeAppError,
+    TokenUnavailable,
+)
+from airflow_provider_stripe_app.oauth.access_grant import AccessGrant
+from airflow_provider_stripe_app.oauth.broker import BrokerTokens
+from airflow_provider_stripe_app.oauth.broker_client import BrokerClient
+from airflow_provider_stripe_app.testing import SimulatedStripe
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginServer]:
+    home = tmp_path_factory.mktemp("airflow")
+    with SimulatedStripe(seed=11) as sim, pytest.MonkeyPatch.context() as patched:
+        # Workers are this process: they have the same options as the server.
+        patched.setenv("AIRFLOW__STRIPE_APP__MARKETPLACE_BASE", sim.url)
+        running = PluginServer(home, sim, USERS)
+        backend = home / "backend.json"
+        apps = [register(running) for _ in range(2)]
+        backend.write_text(json.dumps({"vault_app": app_fields(apps[0])}))
+        running.env |= {
+            "AIRFLOW__STRIPE_APP__KEEPALIVE": "False",
+            "AIRFLOW__STRIPE_APP__MIN_TOKEN_AGE": "0",
+            "AIRFLOW_CONN_ENV_APP": json.dumps(app_fields(apps[1])),
+            "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+            "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(backend)}),
+        }
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture(scope="module")
+def ann(server: PluginServer) -> Browser:
+    return server.browser("ann")
+
+
+def register(server: PluginServer) -> Any:
+    return server.sim.oauth.register_app(
+        redirect_uris=[server.redirect_uri], permissions=PERMISSIONS
+    )
+
+
+def app_fields(app: Any) -> dict[str, str]:
+    return {"conn_type": "stripe_app", "login": app.install_link, "password": app.secret_key}
+
+
+# -- one installation, and what must hold for it whatever is done to its connection
+
+
+@dataclass
+class Shop:
+    """An account of its own that has installed an app."""
+
+    server: PluginServer
+    ann: Browser
+    conn_id: str
+    app_conn_id: str
+    account: str
+    app: Any
+    broker_token: str = ""
+
+    # what tasks do
+
+    def tokens(self, patience: float = 12) -> BrokerTokens:
+        """A fresh worker: it reads the connection and talks to the broker, and no database."""
+        return BrokerTokens(
+            self.conn_id,
+            read_connection=self.row,
+            client=BrokerClient(addresses=lambda: [self.server.url]),
+            direct=lambda: None,
+            patience=patience,
+        )
+
+    def row(self, _: str = "") -> Any:
+        """The connection as a task gets it."""
+        found = database(
+            self.server,
+            "SELECT login, password, extra, conn_type FROM connection WHERE conn_id = ?",
+            self.conn_id,
+        )
+        assert found, f"{self.conn_id} is not defined"
+        login, password, extra, conn_type = found[0]
+        return SimpleNamespace(
+            conn_id=self.conn_id,
+            conn_type=conn_type,
+            login=login,
+            password=decrypted(self.server, password),
+            extra=decrypted(self.server, extra),
+        )
+
+    def extra(self) -> dict[str, Any]:
+        return dict(json.loads(self.row().extra or "{}"))
+
+    def expire(self) -> None:
+        """Let Stripe refuse the access token from now on."""
+        self.server.sim.oauth.expire_access_tokens(self.account)
+
+    def syncs(self, tokens: BrokerTokens | None = None) -> None:
+        """Read customers as a sync does; the token is replaced if Stripe refuses it."""
+        from airflow_provider_stripe_app.api.client import StripeClient
+
+        client = StripeClient(tokens or self.tokens(), api_base=self.server.sim.url)
+        assert client.request("GET", "/v1/customers", {"limit": "1"}).json()["object"] == "list"
+        client.close()
+
+    # what must hold
+
+    def secrets(self) -> list[str]:
+        defined = database(self.server, "SELECT 1 FROM connection WHERE conn_id = ?", self.conn_id)
+        extra = self.extra() if defined else {}
+        kept = [extra.get("broker_token"), extra.get("access_grant_token"), self.broker_token]
+        issued = self.server.sim.oauth._refresh
+        mine = [
+            token for value, one in issued.items() for token in (value, one.access_token)
+        ]  # every app's and every generation's
+        return [secret for secret in [*kept, *mine, self.app.secret_key] if len(secret or "") > 9]
+
+    def stands(self) -> None:
+        """Next token, next sync, a renewal; then the copy says what the grant says."""
+        self.syncs()
+        self.expire()
+        tokens = self.tokens()
+        self.syncs(tokens)
+        current = self.server.sim.oauth.current_tokens(self.account, self.app.client_id)
+        assert current is not None
+        extra = self.extra()
+        assert extra["broker_token"] == self.broker_token
+        assert extra["account"] == self.account
+        assert extra["livemode"] is False
+        copy = AccessGrant.from_copy(extra["access_grant_token"])
+        assert copy is not None
+        assert copy.access_token == current[0] == tokens.get()
+
+    def shows_nothing(self) -> None:
+        """Airflow's API shows no secret of the connection, whichever way it is asked."""
+        session, base = self.ann.session, f"{self.server.url}/api/v2/connections"
+        said = session.get(f"{base}/{self.conn_id}", timeout=20).text
+        assert "***" in said
+        assert self.account in said
+        said += session.get(base, params={"limit": 100}, timeout=20).text
+        assert not [secret for secret in self.secrets() if secret in said]
+
+
+def database(server: PluginServer, statement: str, *values: object) -> list[tuple]:
+    import sqlite3
+
+    with sqlite3.connect(server.home / "airflow.db", timeout=20) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def decrypted(server: PluginServer, value: str | None) -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet(server.env["AIRFLOW__CORE__FERNET_KEY"]).decrypt(value).decode() if value else ""
+
+
+class Shops:
+    """Makes installations."""
+
+    def __init__(self, server: PluginServer, ann: Browser) -> None:
+        self.server = server
+        self.ann = ann
+
+    def __call__(self, name: str, *, own: bool = False, app: str = "") -> Shop:
+        """Install an app by the page; ``own`` keeps the installation in the app's connection."""
+        app_conn_id = app or (name if own else f"{name}_app")
+        record = None if app else self.server.app_connection(app_conn_id)
+        account = f"acct_1Shop{name.title().replace('_', '')}"
+        self.server.sim.account(account)
+        started = self.ann.install(app_conn_id, name)
+        assert started.status == 303, started.text
+        done = self.ann.get(self.server.consent(started.location, account))
+        assert done.status == 303, done.text
+        record = record or next(
+            one for one in self.server.sim.oauth.apps() if one.client_id in started.location
+        )
+        shop = Shop(self.server, self.ann, name, app_conn_id, account, record)
+        shop.broker_token = shop.extra()["broker_token"]
+        assert shop.broker_token
+        return shop
+
+
+@pytest.fixture(scope="module")
+def shops(server: PluginServer, ann: Browser) -> Shops:
+    return Shops(server, ann)
+
+
+# -- what Airflow's form, API and command line do
+
+
+def shown(shop: Shop) -> dict[str, Any]:
+    """The connection as GET shows it, secrets masked."""
+    answer = shop.ann.session.get(
+        f"{shop.server.url}/api/v2/connections/{shop.conn_id}", timeout=20
+    )
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def form_of(shop: Shop) -> dict[str, Any]:
+    """What the form holds when it was opened: empty texts for nulls, extra pretty-printed.
+
+    Read in the UI's bundle of 3.3.2 and 3.2.0: `initialConnectionValue`.
+    """
+    values = shown(shop)
+    names = ("conn_type", "connection_id", "description", "host", "login", "password", "schema")
+    form = {name: values[name] or "" for name in names}
+    form["port"] = ""
+    form["extra"] = json.dumps(json.loads(values["extra"] or "{}"), indent=2)
+    form["opened"] = values
+    return form
+
+
+def save(shop: Shop, form: dict[str, Any], **changes: Any) -> None:
+    """Press Save: the whole form as body, and as mask what is not as it was when opened."""
+    opened = form["opened"]
+    body = {name: value for name, value in {**form, **changes}.items() if name != "opened"}
+    mask = [name for name in body if body[name] != (opened.get(name) or "")]
+    body["port"] = None
+    if body["extra"] == "{}":
+        del body["extra"]
+    patch(shop, body, mask)
+
+
+def patch(shop: Shop, body: dict[str, Any], mask: list[str] | None = None) -> None:
+    answer = shop.ann.session.patch(
+        f"{shop.server.url}/api/v2/connections/{shop.conn_id}",
+        json={"connection_id": shop.conn_id, "conn_type": "stripe_app", **body},
+        params={"update_mask": mask} if mask else None,
+        timeout=20,
+    )
+    assert answer.status_code == 200, answer.text
+    assert not [secret for secret in shop.secrets() if secret in answer.text]
+
+
+def bulk(shop: Shop, action: str, entities: list[Any], **options: Any) -> dict[str, Any]:
+    answer = shop.ann.session.patch(
+        f"{shop.server.url}/api/v2/connections",
+        json={"actions": [{"action": action, "entities": entities, **options}]},
+        timeout=20,
+    )
+    assert answer.status_code == 200, answer.text
+    assert not [secret for secret in shop.secrets() if secret in answer.text]
+    result = dict(answer.json()[action])
+    assert not result["errors"], result
+    return result
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_saving_the_form_loses_and_shows_nothing(shops: Shops, own: bool) -> None:
+    shop = shops(f"form_{own}".lower(), own=own)
+    shop.shows_nothing()
+    save(shop, form_of(shop), description="our shop")
+    assert shop.extra()["broker_token"] == shop.broker_token, "Airflow merges masked values"
+    shop.stands()
+    assert shown(shop)["description"] == "our shop"
+    shop.shows_nothing()
+
+
+def test_form_that_was_open_during_a_renewal_does_not_bring_old_tokens_back(shops: Shops) -> None:
+    shop = shops("open_form")
+    form = form_of(shop)
+    shop.stands()  # two renewals later …
+    save(shop, form, description="late")
+    shop.stands()
+
+
+def test_form_whose_extra_was_emptied(shops: Shops) -> None:
+    shop = shops("emptied_form")
+    save(shop, form_of(shop), extra="{}")
+    assert shop.extra() == {}
+    shop.stands()
+    assert shop.extra()["app_conn_id"] == shop.app_conn_id
+
+
+def test_quick_start_whose_extra_was_emptied(shops: Shops) -> None:
+    shop = shops("emptied_quick_start", own=True)
+    save(shop, form_of(shop), extra="{}")
+    shop.stands()
+
+
+def test_patch_that_knows_only_its_own_keys(shops: Shops) -> None:
+    shop = shops("own_keys")
+    patch(shop, {"extra": json.dumps({"account_rate": 50})}, ["extra"])
+    shop.stands()
+    assert shop.extra()["account_rate"] == 50, "keys of people stay"
+
+
+def test_bulk_overwrite_with_what_get_showed_stores_asterisks(shops: Shops) -> None:
+    shop = shops("bulk_overwrite")
+    body = {k: v for k, v in shown(shop).items() if k != "team_name"}
+    bulk(shop, "create", [body], action_on_existence="overwrite")
+    assert shop.extra()["broker_token"] == "***"
+    assert shop.extra()["access_grant_token"] == "***"
+    shop.stands()
+    shop.shows_nothing()
+
+
+def test_bulk_update_merges_and_keeps(shops: Shops) -> None:
+    shop = shops("bulk_update")
+    body = {k: v for k, v in shown(shop).items() if k != "team_name"}
+    bulk(shop, "update", [body])
+    shop.stands()
+
+
+def test_values_of_another_account_and_generation_in_extra_are_not_believed(shops: Shops) -> None:
+    shop = shops("mixed")
+    other = shops("mixed_other")
+    mixed = {**shop.extra(), "account": other.account, "livemode": True, "generation": 99}
+    patch(shop, {"extra": json.dumps(mixed)}, ["extra"])
+    assert shop.tokens().grant().account_id == shop.account
+    shop.stands()
+    foreign = {**shop.extra(), "broker_token": other.broker_token}
+    patch(shop, {"extra": json.dumps({**foreign, "access_grant_token": "x"})}, ["extra"])
+    shop.stands()
+
+
+def test_old_export_that_is_imported_again(shops: Shops, tmp_path: Path) -> None:
+    shop = shops("exported")
+    file = tmp_path / "export.json"
+    export = ["connections", "export", str(file)]
+    (done,) = shop.server.airflow_steps((export, ""))
+    assert done[0] in (0, None), done
+    shop.stands()  # two renewals later …
+    old = json.loads(file.read_text())
+    one = tmp_path / "one.json"
+    one.write_text(json.dumps({shop.conn_id: old[shop.conn_id]}))
+    steps = shop.server.airflow_steps(
+        (["connections", "import", str(one), "--overwrite"], ""),
+        (["connections", "list"], ""),
+        (["connections", "list", "--show-values", "--hide-sensitive"], ""),
+    )
+    assert not any(step[0] for step in steps), steps
+    assert shop.extra() == json.loads(old[shop.conn_id]["extra"])
+    assert not [secret for secret in shop.secrets() if secret in repr(steps)]
+    shop.stands()
+
+
+def test_export_from_before_the_installation_that_is_imported_again(shops: Shops) -> None:
+    shop = shops("blank_import")
+    shop.server.connection(shop.conn_id, extra=json.dumps({"app_conn_id": shop.app_conn_id}))
+    shop.stands()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_connection_that_was_deleted_and_comes_back(shops: Shops, own: bool) -> None:
+    shop = shops(f"deleted_{own}".lower(), own=own)
+    shop.ann.session.delete(
+        f"{shop.server.url}/api/v2/connections/{shop.conn_id}", timeout=20
+    ).raise_for_status()
+    page = shop.ann.page()
+    assert page.status == 200
+    assert shop.conn_id in page.text
+    fields = app_fields(shop.app) if own else {}
+    shop.server.connection(shop.conn_id, **{k: v for k, v in fields.items() if k != "conn_type"})
+    assert shop.extra() == {}
+    shop.stands()
+
+
+def test_deleted_by_bulk_and_reauthorized_on_the_page(shops: Shops) -> None:
+    shop = shops("bulk_deleted")
+    bulk(shop, "delete", [shop.conn_id])
+    again = shops("bulk_deleted")
+    assert again.broker_token == shop.broker_token
+    again.stands()
+
+
+def test_patches_that_race_with_renewals(shops: Shops) -> None:
+    shop = shops("race")
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def edit() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                save(shop, form_of(shop), description=f"edit {number}")
+            except BaseException as error:
+                failures.append(error)
+                return
+
+    editors = [threading.Thread(target=edit) for _ in range(2)]
+    for editor in editors:
+        editor.start()
+    worker = shop.tokens()
+    try:
+        for _ in range(6):
+            shop.expire()
+            shop.syncs(worker)
+            shop.syncs()  # a new worker, which may find an older token that was saved over this one
+    finally:
+        stop.set()
+        for editor in editors:
+            editor.join(30)
+    assert not failures, failures
+    shop.stands()
+
+
+def test_token_requests_race_with_bulk_overwrites(shops: Shops) -> None:
+    shop = shops("bulk_race")
+    body = {k: v for k, v in shown(shop).items() if k != "team_name"}
+    stop = threading.Event()
+
+    def edit() -> None:
+        while not stop.is_set():
+            bulk(shop, "create", [body], action_on_existence="overwrite")
+            time.sleep(0.3)
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    try:
+        for _ in range(3):
+            shop.expire()
+            shop.syncs(shop.tokens(patience=30))
+    finally:
+        stop.set()
+        editor.join(30)
+    shop.stands()
+
+
+# -- other types of connection get no token
+
+
+def test_connection_that_became_another_type_gets_no_token_and_keeps_none(shops: Shops) -> None:
+    """The HTTP provider sends every key of extra as a header."""
+    shop = shops("retyped")
+    save(shop, form_of(shop), conn_type="http")
+    ask(shop)
+    extra = shop.extra()
+    assert "broker_token" not in extra
+    assert "access_grant_token" not in extra
+    assert "http" in shop.ann.page().text
+    patch(shop, {}, ["conn_type"])
+    shop.stands()
+
+
+def test_connection_of_another_type_under_the_old_name_gets_no_token(shops: Shops) -> None:
+    shop = shops("replaced")
+    shop.server.connection(shop.conn_id, conn_type="http", extra=json.dumps({"x-trace": "1"}))
+    ask(shop)
+    assert shop.extra() == {"x-trace": "1"}
+
+
+def ask(shop: Shop, broker_token: str | None = None) -> requests.Response:
+    """Ask the broker once, as a worker that has read the connection before."""
+    body = {"conn_id": shop.conn_id, "broker_token": broker_token or shop.broker_token}
+    return requests.post(f"{shop.server.url}/stripe-app/token", json=body, timeout=20)
+
+
+# -- the app's connection
+
+
+def test_garbage_for_the_secret_key_is_named_and_forgiven(shops: Shops) -> None:
+    shop = shops("garbage_key")
+    app = Shop(shop.server, shop.ann, shop.app_conn_id, shop.app_conn_id, "", shop.app)
+    patch(app, {"password": "garbage"}, ["password"])
+    shop.syncs()
+    shop.expire()
+    with pytest.raises(ConfigurationError, match=f"secret key of connection {shop.app_conn_id}"):
+        shop.syncs()
+    patch(app, {"password": "sk_test_51Rolled0000000000"}, ["password"])
+    with pytest.raises(ConfigurationError, match="Correct the key"):
+        shop.syncs()
+    patch(app, {"password": shop.app.secret_key}, ["password"])
+    # A failed renewal is not repeated for five seconds.
+    reset = "UPDATE stripe_app_installation SET retry_at = NULL WHERE conn_id = ?"
+    database(shop.server, reset, shop.conn_id)
+    shop.stands()
+
+
+def test_garbage_for_the_install_link_does_not_touch_tokens(shops: Shops) -> None:
+    shop = shops("garbage_link")
+    app = Shop(shop.server, shop.ann, shop.app_conn_id, shop.app_conn_id, "", shop.app)
+    patch(app, {"login": "https://example.com/nothing"}, ["login"])
+    shop.stands()
+
+
+def test_app_connection_under_a_new_name(shops: Shops) -> None:
+    shop = shops("renamed")
+    base = f"{shop.server.url}/api/v2/connections"
+    shop.ann.session.delete(f"{base}/{shop.app_conn_id}", timeout=20).raise_for_status()
+    shop.expire()
+    with pytest.raises(TokenUnavailable, match="app connection renamed_app was not found"):
+        shop.syncs(shop.tokens(patience=0))
+    fields = {k: v for k, v in app_fields(shop.app).items() if k != "conn_type"}
+    shop.server.connection("renamed_app_new", **fields)
+    named = {**json.loads(shown(shop)["extra"]), "app_conn_id": "renamed_app_new"}
+    save(shop, form_of(shop), extra=json.dumps(named))
+    shop.stands()
+    assert shop.extra()["app_conn_id"] == "renamed_app_new"
+    assert "renamed_app_new" in shop.ann.page().text
+
+
+def test_installation_cannot_be_pointed_at_another_app_while_its_own_is_there(
+    shops: Shops,
+) -> None:
+    shop = shops("pointed")
+    other = shops("pointed_other")
+    patch(
+        shop,
+        {"extra": json.dumps({**shop.extra(), "app_conn_id": other.app_conn_id})},
+        ["extra"],
+    )
+    shop.stands()
+    assert shop.extra()["app_conn_id"] == shop.app_conn_id
+
+
+def test_disconnected_installation_leaves_no_secret_and_says_what_to_do(shops: Shops) -> None:
+    shop = shops("forgotten")
+    tokens = shop.tokens()
+    tokens.get()
+    form = shop.ann.page().form("disconnect", conn_id=shop.conn_id)
+    assert shop.ann.post("/stripe-app/disconnect", form).status == 303
+    assert shop.extra() == {"app_conn_id": shop.app_conn_id}
+    with pytest.raises(ReauthorizationRequired, match="press Install"):
+        shop.tokens(patience=3).get()
+    assert ask(shop).status_code == 401
+
+
+# -- app credentials that cannot be written
+
+
+@pytest.mark.parametrize("app", ["env_app", "vault_app"])
+def test_app_from_the_environment_or_a_secrets_backend_is_installed_by_page(
+    shops: Shops, app: str
+) -> None:
+    shop = shops(f"{app}_shop", app=app)
+    assert shop.extra()["app_conn_id"] == app
+    assert shop.app.secret_key not in repr(shop.row())
+    shop.stands()
+
+
+@pytest.mark.parametrize("app", ["env_app", "vault_app"])
+def test_read_only_app_cannot_hold_the_installation_itself(shops: Shops, app: str) -> None:
+    refused = shops.ann.install(app)
+    assert refused.status == 400
+    assert f"{app}_installation" in refused.text
+
+
+def test_read_only_apps_are_installed_by_command_line(shops: Shops) -> None:
+    server, apps = shops.server, ("env_app", "vault_app")
+    url = ["stripe-app", "install-url", "--installation-conn-id"]
+    begun = server.airflow_steps(*(([*url, f"{app}_cli", app], "") for app in apps))
+    assert not any(step[0] for step in begun), begun
+    accounts = [f"acct_1Cli{app.title().replace('_', '')}" for app in apps]
+    steps: list[tuple[list[str], str]] = []
+    for app, account, (_, link, _) in zip(apps, accounts, begun, strict=True):
+        server.sim.account(account)
+        steps.append((["stripe-app", "exchange"], server.consent(link.strip(), account)))
+        steps.append((["stripe-app", "refresh", f"{app}_cli"], ""))
+    done = server.airflow_steps(*steps)
+    assert not any(step[0] for step in done), done
+    for app, account, (_, link, _) in zip(apps, accounts, begun, strict=True):
+        record = next(one for one in server.sim.oauth.apps() if one.client_id in link)
+        shop = Shop(server, shops.ann, f"{app}_cli", app, account, record)
+        shop.broker_token = shop.extra()["broker_token"]
+        shop.stands()
+
+
+def shadow(shop: Shop, **fields: object) -> Any:
+    """Let the secrets backend answer for the installation's name, too."""
+    import contextlib
+
+    file = shop.server.home / "backend.json"
+
+    @contextlib.contextmanager
+    def shadowed() -> Iterator[None]:
+        before = file.read_text()
+        entry = {"conn_type": "stripe_app", **fields}
+        file.write_text(json.dumps({**json.loads(before), shop.conn_id: entry}))
+        try:
+            yield
+        finally:
+            file.write_text(before)
+
+    return shadowed()
+
+
+def test_backend_that_shadows_the_installation_is_named(shops: Shops) -> None:
+    shop = shops("shadowed")
+    sentence = "a secrets backend hides the connection in Airflow's database"
+    with shadow(shop, extra={"app_conn_id": shop.app_conn_id}):
+        tokens = shop.tokens(patience=5)
+        tokens._read_connection = lambda _: SimpleNamespace(
+            conn_id=shop.conn_id, login="", password="", extra='{"app_conn_id": "shadowed_app"}'
+        )
+        with pytest.raises(StripeAppError, match=sentence):
+            tokens.get()
+        test = shop.ann.post("/stripe-app/test", shop.ann.page().form("test", conn_id="shadowed"))
+        assert "secrets backend" in test.text
+        assert "shadowed" in test.text
+        again = shop.ann.install(shop.app_conn_id, shop.conn_id)
+        assert again.status == 400
+        assert "secrets backend" in again.text
+    shop.stands()
