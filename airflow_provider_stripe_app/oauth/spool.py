@@ -68,14 +68,24 @@ class Spool:
             with os.fdopen(handle, "w") as file:
                 file.write(seal(json.dumps(values)))
                 file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+                # Under its name at once: what the kernel has survives the end of this process, and
+                # a slow disk would make the moment in which only its memory has the tokens longer.
+                part.replace(path)
+                self._sync(file.fileno())
         except OSError as error:
             log.warning("Cannot write to %s (%s).", self._directory, error.strerror)
             with contextlib.suppress(OSError):
                 part.unlink()
             return None
         return path
+
+    @staticmethod
+    def _sync(handle: int) -> None:
+        """Bring a file to the disk, for the case that the machine ends."""
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            log.warning("Cannot sync a file of the token spool (%s).", error.strerror)
 
     def find(self, conn_id: str, *, min_age: float = 0.0) -> list[tuple[Path, Spooled]]:
         """Return what waits for a connection, oldest first; nothing in the usual case.
