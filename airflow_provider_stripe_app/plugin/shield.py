@@ -10,6 +10,7 @@ masking, which would stay for the life of the process.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -29,6 +30,9 @@ SECRET_PARAMETERS = frozenset(
     {"code", "state", "handle", "resume", "auth_code", "access_token", "refresh_token"}
 )
 
+_SECRET_WORD = re.compile(r"(?:ac|rk|rt|sk)_\w{8,}")
+"""Codes, keys and tokens of Stripe's, whatever the parameter is called that they came in."""
+
 
 def shield_query(scope: MutableMapping[str, Any]) -> None:
     """Move the query parameters of ``scope`` to :data:`QUERY_KEY` and mask the secret ones.
@@ -44,9 +48,15 @@ def shield_query(scope: MutableMapping[str, Any]) -> None:
     for name, value in pairs:
         values.setdefault(name, value)
     scope[QUERY_KEY] = values
-    if any(name in SECRET_PARAMETERS for name, _ in pairs):
-        masked = [(name, "***" if name in SECRET_PARAMETERS else value) for name, value in pairs]
+    masked = [_masked(name, value) for name, value in pairs]
+    if masked != pairs:
         scope["query_string"] = urlencode(masked, safe="*").encode("ascii")
+
+
+def _masked(name: str, value: str) -> tuple[str, str]:
+    """Return a parameter as it may be written down."""
+    hidden = name in SECRET_PARAMETERS or _SECRET_WORD.search(value)
+    return _SECRET_WORD.sub("***", name), "***" if hidden else value
 
 
 def query_of(scope: Mapping[str, Any]) -> dict[str, str]:

@@ -32,6 +32,23 @@ def test_code_and_state_never_stay_in_the_query_string(query):
     assert query_of(scope)["code"] == "ac_secret"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"error=ac_0123456789secret&state=st",
+        b"Code=ac_0123456789secret",
+        b"x=1;code=ac_0123456789secret",
+        b"rt_0123456789secret",
+        b"a=sk_test_0123456789secret&b=rk_live_0123456789secret",
+    ],
+)
+def test_what_looks_like_a_secret_of_stripes_is_masked_under_any_name(query):
+    scope = {"type": "http", "query_string": query}
+    shield_query(scope)
+    assert b"secret" not in scope["query_string"]
+    assert b"***" in scope["query_string"]
+
+
 def test_other_parameters_stay_readable():
     scope = {"type": "http", "query_string": b"notice=installed&conn_id=a%20b"}
     shield_query(scope)
