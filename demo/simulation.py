@@ -22,6 +22,7 @@ class App:
     client_id: str
     secret_key: str
     install_link: str
+    app_id: str
 
 
 class Simulation:
@@ -103,7 +104,7 @@ class Simulation:
         made = self.control(
             "POST", "apps", redirect_uris=list(redirect_uris), permissions=sorted(permissions)
         )
-        return App(made["client_id"], made["secret_key"], made["install_link"])
+        return App(made["client_id"], made["secret_key"], made["install_link"], made["app_id"])
 
     def advance(self, seconds: float) -> None:
         """Let time pass at Stripe."""

@@ -212,6 +212,10 @@ def test_everyone_else_sees_the_own_accounts_installs_only(
         "app",
     )
     account = other["stripe_user_id"]
+    # the developer may ask on behalf of an account, about that account only
+    aside = call(sim, app.secret_key, "GET", f"/{there}", account=mine["stripe_user_id"])
+    assert aside.status_code == 404
+    assert call(sim, app.secret_key, "GET", f"/{there}", account=account).status_code == 200
     stolen = call(sim, foreign.secret_key, "POST", account=account, app=app.app_id)
     assert error(stolen) == (403, "account_invalid", None)
     stolen = call(sim, foreign.secret_key, "POST", account=mine["stripe_user_id"], app=app.app_id)
@@ -257,7 +261,13 @@ def test_a_key_of_the_other_mode_sees_and_installs_nothing(sim: SimulatedStripe)
     assert call(sim, test.secret_key, "GET", app=live.app_id).json()["data"] == []
     listed = call(sim, live.secret_key, "GET", app=live.app_id).json()["data"]
     assert [(i["livemode"], i["id"][:13]) for i in listed] == [(True, "appinst_live_")]
-    assert call(sim, test.secret_key, "GET", f"/{listed[0]['id']}").status_code == 404
+    path = f"/{listed[0]['id']}"
+    assert call(sim, test.secret_key, "GET", path).status_code == 404
+    owner, live_owner = sim.secret_key(), sim.secret_key(Account(account, livemode=True))
+    assert call(sim, owner, "GET").json()["data"] == []
+    assert call(sim, owner, "GET", path).status_code == 404
+    assert call(sim, live_owner, "GET").json()["data"] == listed
+    assert call(sim, live_owner, "GET", path).status_code == 200
     only_live = sim.register_app(
         redirect_uris=["https://airflow.example/cb"], permissions=[], livemode=True
     )
@@ -442,6 +452,9 @@ def test_an_uninstall_may_be_seen_going_on(sim: SimulatedStripe, app: AppRecord)
     assert reinstall(sim, app, grant["stripe_user_id"]).status_code == 400
     sim.clock.advance(5)
     assert call(sim, app.secret_key, "GET", path).status_code == 404
+    install(sim, app)
+    sim.uninstall(app.client_id)  # by the owner: gone at once
+    assert sim.installs() == []
 
 
 def test_the_control_routes_reach_installs_of_any_account(

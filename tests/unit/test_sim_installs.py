@@ -55,6 +55,12 @@ def allow(server: OAuthServer, app: AppRecord, account: str = ACCOUNT) -> None:
     server.authorize({"client_id": app.client_id}, account, "allow")
 
 
+def access_token(server: OAuthServer, app: AppRecord, account: str) -> str:
+    code = server.install_from_stripe(account, app.client_id).location.partition("code=")[2]
+    form = {"grant_type": "authorization_code", "code": code}
+    return str(server.token(app.secret_key, form, {})[2]["access_token"])
+
+
 def bearer(server: OAuthServer, key: str) -> tuple[str, Grant]:
     grant = server.authenticate(key)
     assert isinstance(grant, Grant)
@@ -109,9 +115,7 @@ def test_writing_includes_reading():
 
 def test_a_lost_grant_leaves_nothing_but_the_install(server, app):
     server.authorize({"client_id": app.client_id}, "acct_bystander", "allow")
-    code = server.install_from_stripe(ACCOUNT, app.client_id).location.partition("code=")[2]
-    form = {"grant_type": "authorization_code", "code": code}
-    access = server.token(app.secret_key, form, {})[2]["access_token"]
+    access = access_token(server, app, ACCOUNT)
     server.kill_grant(ACCOUNT, app.client_id)
     assert isinstance(server.authenticate(access), AuthError)
     assert server.current_tokens(ACCOUNT, app.client_id) is None
@@ -128,6 +132,7 @@ def test_only_the_developers_keys_own_an_app(server, app):
         (server.register_key("restricted", developer, permissions=["app_install_read"]), True),
         (server.register_key("secret", developer, livemode=True), False),
         (server.register_key("secret", ACCOUNT), False),
+        (access_token(server, app, developer), False),
     ):
         assert server.owns(*bearer(server, key), app) is owns
 
