@@ -174,8 +174,8 @@ def follow_renamed_app(conn_id: str, app_conn_id: str) -> bool:
     named = transaction(lambda session: _named_app(session, conn_id))
     if named is None or named[0] == app_conn_id:
         return False
-    settings = app_settings(named[0], team_name=named[1])
-    return transaction(lambda session: _take_app(session, conn_id, app_conn_id, settings.conn_id))
+    token_endpoint(named[0], named[1])
+    return transaction(lambda session: _take_app(session, conn_id, app_conn_id, named[0]))
 
 
 def _named_app(session: Session, conn_id: str) -> tuple[str, str | None] | None:

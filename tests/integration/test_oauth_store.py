@@ -315,6 +315,7 @@ def test_only_the_secret_key_of_the_app_connection_is_needed_to_renew(lab, monke
     lab.expire()
     assert lab.works(lab.store(endpoint_of=token_endpoint).live_token(lab.conn_id).access_token)
     lab.set(app_conn_id="nowhere")
+    lab.set_extra({**lab.extra(), "app_conn_id": "nowhere"})
     lab.expire()
     with pytest.raises(ConfigurationError, match="app connection nowhere does not exist"):
         lab.store(endpoint_of=token_endpoint).live_token(lab.conn_id)
