@@ -21,6 +21,12 @@ from airflow_provider_stripe_app.exceptions import (
     StripeAppError,
 )
 from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
+from airflow_provider_stripe_app.oauth import report_client
+from airflow_provider_stripe_app.operators.reports import (
+    reports_of_error,
+    reports_of_summary,
+    task_of,
+)
 from airflow_provider_stripe_app.streams.catalog import resolve_streams
 from airflow_provider_stripe_app.sync.options import MODES, SyncOptions
 from airflow_provider_stripe_app.warehouse.base import ForeignTable, WarehouseError
@@ -113,17 +119,30 @@ class StripeSyncOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Sync; see the class."""
         try:
-            summary = self._sync(context)
+            streams = resolve_streams(self.streams)
+            summary = self._sync_and_tell(context, streams)
         except StripeAppError as error:
             raise self._translated(error) from error
         self._log_summary(summary)
         return summary.as_dict()
 
-    def _sync(self, context: Context) -> RunSummary:
+    def _sync_and_tell(self, context: Context, streams: Sequence[Stream]) -> RunSummary:
+        """Sync and tell the API server how it went, for the page that shows the last syncs."""
+        task = task_of(context)
+        try:
+            summary = self._sync(context, streams)
+        except Exception as error:
+            told = reports_of_error(error, streams, self.warehouse_conn_id, task)
+            report_client.send(self.stripe_app_conn_id, told)
+            raise
+        told = reports_of_summary(summary, streams, self.warehouse_conn_id, task)
+        report_client.send(self.stripe_app_conn_id, told)
+        return summary
+
+    def _sync(self, context: Context, streams: Sequence[Stream]) -> RunSummary:
         from airflow_provider_stripe_app.hooks.warehouse import warehouse_from_connection
         from airflow_provider_stripe_app.sync.run import run_sync
 
-        streams = resolve_streams(self.streams)
         options = self._options(context)
         warehouse = warehouse_from_connection(self.warehouse_conn_id, self.schema)
         hook = StripeAppHook(self.stripe_app_conn_id)

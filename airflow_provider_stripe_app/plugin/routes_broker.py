@@ -52,16 +52,28 @@ async def token(request: Request) -> Response:
     def work(asked: object) -> Answer:
         return answer_token_request(asked, mend=mender.later)
 
-    return await answer_worker(request, work)
+    return await answer_worker(request, work, name="token")
 
 
-async def answer_worker(request: Request, work: Callable[[object], Answer]) -> Response:
+async def answer_worker(
+    request: Request, work: Callable[[object], Answer], *, name: str, limit: int = BODY_LIMIT
+) -> Response:
     """Answer a worker, whose only right is a connection's broker token; no login plays a part.
 
     :param request: with a small JSON body.
+    :param name: of the route, for the metrics.
+    :param limit: bytes that its body may have.
     :param work: gets the decoded body, ``None`` if it is no JSON; returns status and JSON. It runs
         in a thread and answers 401 to a wrong broker token.
     """
+    from airflow_provider_stripe_app.oauth import metrics
+
+    response = await _answer(request, work, limit)
+    metrics.broker(name, response.status_code)
+    return response
+
+
+async def _answer(request: Request, work: Callable[[object], Answer], limit: int) -> Response:
     from anyio import to_thread
     from starlette.responses import JSONResponse
 
@@ -70,7 +82,7 @@ async def answer_worker(request: Request, work: Callable[[object], Answer]) -> R
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > BODY_LIMIT:
+        if len(body) > limit:
             return JSONResponse({"error": "too large"}, status_code=413)
     try:
         asked = json.loads(body)

@@ -54,7 +54,9 @@ def metadata_database(url: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def own_tables(url: str) -> Iterator[str]:
-    """Make only this provider's tables, without a migration, and make this process use them."""
+    """Make only this provider's tables and that of the connections, without a migration, and make
+    this process use them.
+    """
     from airflow import settings
 
     name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -62,11 +64,16 @@ def own_tables(url: str) -> Iterator[str]:
     os.environ[name] = url
     try:
         _use(settings)
+        from airflow.models import Connection  # noqa: F401 - makes the table known
+        from airflow.models.base import Base as AirflowBase
+
         from airflow_provider_stripe_app.oauth.models import Base
 
         Base.metadata.create_all(settings.get_engine())
+        tables = AirflowBase.metadata.tables
+        needed = [tables[name] for name in ("team", "connection")]
+        AirflowBase.metadata.create_all(settings.get_engine(), tables=needed)
         yield url
-        Base.metadata.drop_all(settings.get_engine())
     finally:
         settings.dispose_orm()
         if before is None:

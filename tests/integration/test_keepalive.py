@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, event, insert
 
-from airflow_provider_stripe_app.oauth import due, jobs
+from airflow_provider_stripe_app.oauth import due, jobs, stream_reports
+from airflow_provider_stripe_app.oauth.cipher import seal
 from airflow_provider_stripe_app.oauth.models import Base, Installation, Job
 from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE, LOST
+from airflow_provider_stripe_app.oauth.report_server import answer_report
+from airflow_provider_stripe_app.oauth.store import TokenStore
+from airflow_provider_stripe_app.oauth.stream_reports import StreamReport
 from tests.integration.oauth_lab import in_processes, own_tables, session
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
+
+
+def new_database(server: Any, name: str) -> str:
+    """Make a database of its own: other modules have Airflow's tables in the usual one."""
+    import psycopg2
+
+    connection = psycopg2.connect(server.url())
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    return server.url("postgresql+psycopg2", name)
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("pg", marks=pytest.mark.postgres)])
@@ -23,7 +41,7 @@ def database(request, tmp_path_factory) -> Iterator[str]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('jobs')}/airflow.db"
     else:
-        url = request.getfixturevalue("postgres").url("postgresql+psycopg2")
+        url = new_database(request.getfixturevalue("postgres"), "keepalive")
     with own_tables(url):
         yield url
 
@@ -182,3 +200,75 @@ def test_ages_and_apps_are_one_query_each() -> None:
     assert found[ACTIVE] == due.Ages(ACTIVE, 2, NOW - 500, NOW + 50, NOW + 365 * DAY)
     assert found[LOST] == due.Ages(LOST, 1, NOW, None, NOW + 5)
     assert apps == {"one": due.App("one", None, None), "two": due.App("two", NOW, None)}
+
+
+# -- reports of workers
+
+
+def report(stream: str = "customers", **values: Any) -> StreamReport:
+    return StreamReport(stream, values.pop("warehouse", "w"), values.pop("ok", True), **values)
+
+
+def test_the_last_sync_of_each_stream_and_warehouse_is_kept() -> None:
+    add("shop")
+    assert stream_reports.record("shop", [report(complete_to=5, inserted=7)], NOW)
+    assert stream_reports.record("shop", [report(warehouse="v"), report("invoices")], NOW + 1)
+    failed = report(ok=False, error="No.", permission="customer_read", dag_id="d")
+    assert stream_reports.record("shop", [failed], NOW + 2)
+    assert stream_reports.read("shop") == [
+        report(warehouse="v", at=NOW + 1),
+        replace(failed, at=NOW + 2, complete_to=5),
+        report("invoices", at=NOW + 1),
+    ]
+    assert stream_reports.read("another") == []
+
+
+def test_a_run_counts_as_use_of_its_installation() -> None:
+    add("shop", last_used_at=NOW - 9 * DAY, access_expires_at=NOW + 5, last_refreshed_at=NOW - 3600)
+    assert due.due(due.read(NOW), NOW) == []
+    stream_reports.record("shop", [report()], NOW)
+    assert [one.why for one in due.due(due.read(NOW), NOW)] == ["in use"]
+
+
+def test_nothing_is_kept_without_an_installation_nor_after_it_was_deleted() -> None:
+    assert not stream_reports.record("unknown", [report()], NOW)
+    assert stream_reports.read("unknown") == []
+    for conn_id in ("shop", "other"):
+        add(conn_id)
+        stream_reports.record(conn_id, [report()], NOW)
+    assert TokenStore().forget("shop")
+    assert stream_reports.read("shop") == []
+    assert len(stream_reports.read("other")) == 1
+
+
+def test_two_first_reports_at_once_leave_one_row() -> None:
+    add("shop")
+    found = in_processes(4, lambda: stream_reports.record("shop", [report()], NOW))
+    assert found == [True] * 4
+    assert len(stream_reports.read("shop")) == 1
+
+
+def test_only_who_shows_the_broker_token_may_report() -> None:
+    add("shop", broker_token_sealed=seal("the broker token"))
+    good = {"conn_id": "shop", "broker_token": "the broker token", "streams": [report().as_dict()]}
+    refused = [
+        answer_report({**good, "broker_token": "wrong", "streams": "whatever"}),
+        answer_report({**good, "conn_id": "unknown"}),
+    ]
+    assert refused[0] == refused[1]
+    assert refused[0][0] == 401
+    malformed = [
+        None,
+        [],
+        {},
+        {**good, "conn_id": 7},
+        {**good, "broker_token": None},
+        {**good, "more": 1},
+        {**good, "streams": []},
+        {**good, "streams": [{**report().as_dict(), "at": 5}]},
+    ]
+    assert [answer_report(body)[0] for body in malformed] == [400] * len(malformed)
+    assert stream_reports.read("shop") == []
+    assert answer_report(good)[0] == 200
+    (stored,) = stream_reports.read("shop")
+    assert abs(stored.at - time.time()) < 60, "by the server's clock"
