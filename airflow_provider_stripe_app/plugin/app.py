@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from airflow_provider_stripe_app.plugin.web import Handler
+
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
@@ -25,14 +27,7 @@ def create_app() -> FastAPI:
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
-    from airflow_provider_stripe_app.plugin import (
-        keepalive,
-        routes_broker,
-        routes_install,
-        routes_manage,
-        routes_pages,
-        web,
-    )
+    from airflow_provider_stripe_app.plugin import keepalive
     from airflow_provider_stripe_app.plugin.shield import QueryShield
 
     @asynccontextmanager
@@ -43,18 +38,43 @@ def create_app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # A redirect to the same path with a slash would carry the masked query instead of the real one.
     app.router.redirect_slashes = False
-    app.add_route("/", web.endpoint(routes_pages.page), methods=["GET"])
-    app.add_route("/callback", web.endpoint(routes_install.callback), methods=["GET"])
-    app.add_route("/install", web.needs_user(routes_install.start), methods=["POST"])
-    app.add_route("/confirm", web.endpoint(routes_install.ask), methods=["GET"])
-    app.add_route("/confirm", web.needs_user(routes_install.confirm), methods=["POST"])
-    app.add_route("/test", web.needs_user(routes_manage.test), methods=["POST"])
-    app.add_route("/disconnect", web.needs_user(routes_manage.disconnect), methods=["POST"])
-    app.add_route("/token", routes_broker.token, methods=["POST"])
-    app.add_route("/health", routes_broker.health, methods=["GET"])
+    for method, path, handler in routes():
+        app.add_route(path, handler, methods=[method])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(QueryShield, form_targets=_form_targets())
     return app
+
+
+def routes() -> list[tuple[str, str, Handler]]:
+    """Return every route: method, path, endpoint.
+
+    ``shows`` sends whoever is not logged in to Airflow's login, ``needs_user`` refuses them; what
+    the user may do is checked by each handler, on the connections that it is about.
+    """
+    from airflow_provider_stripe_app.plugin import (
+        routes_broker,
+        routes_detail,
+        routes_install,
+        routes_manage,
+        routes_pages,
+        routes_report,
+    )
+    from airflow_provider_stripe_app.plugin.web import endpoint, needs_user, shows
+
+    return [
+        ("GET", "/", shows(routes_pages.page)),
+        ("GET", "/installation", shows(routes_detail.page)),
+        ("GET", "/uninstall", shows(routes_detail.ask_uninstall)),
+        ("GET", "/callback", endpoint(routes_install.callback)),
+        ("GET", "/confirm", endpoint(routes_install.ask)),
+        ("POST", "/install", needs_user(routes_install.start)),
+        ("POST", "/confirm", needs_user(routes_install.confirm)),
+        ("POST", "/test", needs_user(routes_manage.test)),
+        ("POST", "/disconnect", needs_user(routes_manage.disconnect)),
+        ("POST", "/token", routes_broker.token),
+        ("POST", "/report", routes_report.report),
+        ("GET", "/health", routes_broker.health),
+    ]
 
 
 def _form_targets() -> tuple[str, ...]:

@@ -138,7 +138,7 @@ async def ask(request: Request) -> Response:
 
 
 def _done(installed: Installed) -> Response:
-    return web.see_other(web.site().page, notice="installed", conn_id=installed.conn_id)
+    return web.done("installed", installed.conn_id)
 
 
 async def confirm(request: Request, user: Any) -> Response:

@@ -21,7 +21,7 @@ async def test(request: Request, user: Any) -> Response:
     def work() -> Response:
         rights.check_change(user, conn_id)
         ask_stripe(conn_id)
-        return web.see_other(web.site().page, notice="test_ok", conn_id=conn_id)
+        return web.done("test_ok", conn_id)
 
     return await run_in_threadpool(work)
 
@@ -37,8 +37,10 @@ def ask_stripe(conn_id: str) -> None:
     from airflow_provider_stripe_app.api.client import StripeClient
     from airflow_provider_stripe_app.api.tokens import StaticToken
     from airflow_provider_stripe_app.oauth import config
+    from airflow_provider_stripe_app.oauth.install_target import refuse_hidden
     from airflow_provider_stripe_app.oauth.store import TokenStore
 
+    refuse_hidden(conn_id)
     grant = TokenStore().live_token(conn_id)
     client = StripeClient(StaticToken(grant.access_token), api_base=config.api_base())
     client.request("GET", "/v1/events", {"limit": "1"}, purpose="test")

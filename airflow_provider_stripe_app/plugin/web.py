@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.plugin import pages, security
 from airflow_provider_stripe_app.plugin.airflow_plugin import URL_PREFIX
+from airflow_provider_stripe_app.plugin.shield import SECRET_PARAMETERS, query_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,6 +28,19 @@ DEFAULT_BASE_URL = "http://localhost:8080"
 
 class Forbidden(StripeAppError):
     """The user may not do this."""
+
+
+class NotFound(StripeAppError):
+    """There is nothing of that name."""
+
+
+_ERRORS: tuple[tuple[type[Exception], str, int], ...] = (
+    (security.CsrfError, "Not carried out", 403),
+    (Forbidden, "Not allowed", 403),
+    (NotFound, "Not found", 404),
+    (StripeAppError, "That did not work", 400),
+)
+"""What a route raises, with the title and status of the page that says so; the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,15 @@ def see_other(path: str, **query: str) -> Response:
     return RedirectResponse(address, status_code=303)
 
 
+def done(notice: str, conn_id: str) -> Response:
+    """Return to the page of an installation, which says what was done.
+
+    :param notice: key of ``pages.NOTICES``.
+    :param conn_id: the installation's connection.
+    """
+    return see_other(f"{site().page}installation", notice=notice, conn_id=conn_id)
+
+
 def to_login(next_path: str) -> Response:
     """Send a browser to Airflow's login, which leads back to ``next_path``."""
     return see_other(security.login_url(site().base_path, next_path))
@@ -103,17 +126,19 @@ def to_login(next_path: str) -> Response:
 
 def endpoint(handler: Handler) -> Handler:
     """Make a route out of ``handler``: what it raises becomes a page with one sentence."""
+    from starlette.exceptions import HTTPException
 
     @functools.wraps(handler)
     async def guarded(request: Request) -> Response:
         try:
             return await handler(request)
-        except security.CsrfError as error:
-            return message("Not carried out", str(error), status=403)
-        except Forbidden as error:
-            return message("Not allowed", str(error), status=403)
-        except StripeAppError as error:
-            return message("That did not work", str(error), status=400)
+        except HTTPException as error:  # of the form's parser: too large, or not well-formed
+            return message("Not carried out", str(error.detail), status=error.status_code)
+        except (security.CsrfError, StripeAppError) as error:
+            title, status = next(
+                (title, status) for kind, title, status in _ERRORS if isinstance(error, kind)
+            )
+            return message(title, str(error), status=status)
         except Exception:
             log.exception("Route %s of the Stripe App plugin failed", handler.__name__)
             return message(
@@ -149,6 +174,41 @@ def needs_user(handler: Callable[[Request, Any], Awaitable[Response]]) -> Handle
         return await handler(request, user)
 
     return endpoint(with_user)
+
+
+def shows(handler: Callable[[Request, Any], Awaitable[Response]]) -> Handler:
+    """Make a page that somebody has to be logged in for; others are sent to Airflow's login."""
+
+    @functools.wraps(handler)
+    async def with_user(request: Request) -> Response:
+        user = await security.current_user(request)
+        if user is None:
+            return to_login(_own_address(request))
+        return await handler(request, user)
+
+    return endpoint(with_user)
+
+
+def _own_address(request: Request) -> str:
+    """Return the path and query of a page, to come back to after the login."""
+    query = query_of(request.scope)
+    route = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
+    path = f"{site().page}{route.lstrip('/')}"
+    return f"{path}?{urlencode(query)}" if query and not SECRET_PARAMETERS & query.keys() else path
+
+
+def check_sees_connections(user: Any, seen: Collection[str] = ()) -> None:
+    """Raise unless the user may see connections at all.
+
+    :param user: Airflow's user.
+    :param seen: connections that they are known to see.
+    :raises Forbidden: if they may see none.
+    """
+    if not seen and not security.is_authorized(user, None, "GET"):
+        raise Forbidden(
+            "This page shows connections, and your Airflow role may not see any. Ask an "
+            "administrator."
+        )
 
 
 def with_csrf(request: Request, user: Any, make: Callable[[str], Response]) -> Response:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlencode
 
 import requests
 
@@ -103,6 +104,9 @@ class Browser:
 
     def page(self) -> Answer:
         return self.get("/stripe-app/")
+
+    def installation(self, conn_id: str) -> Answer:
+        return self.get(f"/stripe-app/installation?{urlencode({'conn_id': conn_id})}")
 
     def _open(self, method: str, path: str, **options: object) -> Answer:
         url = path if path.startswith("http") else f"{self.server.url}{path}"

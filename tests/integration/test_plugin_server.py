@@ -129,8 +129,8 @@ def test_install_consent_callback_installed(server: PluginServer, ann: Browser) 
     assert query["client_id"] == [app.client_id]
     assert query["redirect_uri"] == [server.redirect_uri]
     done = ann.get(server.consent(started.location, SHOP))
-    assert done.location == "/af/stripe-app/?notice=installed&conn_id=shop"
-    page = ann.get("/stripe-app/?notice=installed&conn_id=shop")
+    assert done.location == "/af/stripe-app/installation?notice=installed&conn_id=shop"
+    page = ann.get("/stripe-app/installation?notice=installed&conn_id=shop")
     assert "Installed: shop is ready" in page.text
     assert "healthy" in page.text
     assert SHOP in page.text
@@ -152,9 +152,10 @@ def test_installation_of_its_own_connection_holds_no_secret_key(
     assert stored["app_conn_id"] == "team_app"
     assert stored["account"] == SHOP
     page = ann.page()
-    page.form("install", conn_id="team_app", installation_conn_id="team_app_shop")
     page.form("install", conn_id="team_app", installation_conn_id="")
     assert "Installed as team_app_shop" in page.text
+    page = ann.installation("team_app_shop")
+    page.form("install", conn_id="team_app", installation_conn_id="team_app_shop")
     form = page.form("disconnect", conn_id="team_app_shop")
     assert ann.post("/stripe-app/disconnect", form).status == 303
     again = ann.page().form("install", installation_conn_id="team_app_shop")
@@ -400,14 +401,13 @@ def test_broker_hands_out_the_token_for_the_broker_token_only(
 def test_test_and_disconnect_buttons(server: PluginServer, ann: Browser) -> None:
     server.app_connection("button_app")
     install(server, ann, "button_app")
-    form = ann.page().form("test", conn_id="button_app")
+    form = ann.installation("button_app").form("test", conn_id="button_app")
     assert ann.post("/stripe-app/test", form).location.endswith("notice=test_ok&conn_id=button_app")
-    form = ann.page().form("disconnect", conn_id="button_app")
+    form = ann.installation("button_app").form("disconnect", conn_id="button_app")
     assert ann.post("/stripe-app/disconnect", form).status == 303
     page = ann.page()
     page.form("install", conn_id="button_app")
-    with pytest.raises(AssertionError):
-        page.form("disconnect", conn_id="button_app")
+    assert ann.installation("button_app").status == 404
 
 
 def test_page_lists_restricted_keys_and_says_what_is_wrong_with_the_rest(
@@ -444,7 +444,7 @@ def test_page_and_assets_are_private_and_own(server: PluginServer, ann: Browser)
     assert "<script>" not in page.text
     assert "style=" not in page.text
     assert server.redirect_uri in page.text
-    for name in ("page.css", "copy.js", "icon.svg"):
+    for name in ("page.css", "copy.js", "theme.js", "icon.svg"):
         assert ann.get(f"/stripe-app/static/{name}").status == 200
 
 

@@ -1,6 +1,9 @@
 // Copies the field that a button names. Without the clipboard (plain HTTP) the text is selected instead.
 "use strict";
 document.querySelectorAll("[data-copy]").forEach((button) => {
+  const label = button.textContent;
+  button.hidden = false;
+  button.setAttribute("aria-live", "polite");
   button.addEventListener("click", async () => {
     const field = document.getElementById(button.dataset.copy);
     field.focus();
@@ -13,6 +16,6 @@ document.querySelectorAll("[data-copy]").forEach((button) => {
       copied = document.execCommand("copy");
     }
     button.textContent = copied ? "Copied" : "Press Ctrl+C";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    setTimeout(() => { button.textContent = label; }, 2000);
   });
 });

@@ -1,0 +1,247 @@
+"""The list of installations: searched, the worst first, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from airflow_provider_stripe_app.oauth.health import WORDS, Health, health_of
+from airflow_provider_stripe_app.oauth.permissions import Permissions, permissions_of
+from airflow_provider_stripe_app.plugin.views.common import (
+    Mode,
+    Moment,
+    mode,
+    moment,
+    plain,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_stripe_app.oauth.last_syncs import LastSync
+    from airflow_provider_stripe_app.oauth.status import InstallationStatus
+
+PAGE_SIZE = 50
+_RANK = {word: number for number, word in enumerate(WORDS)}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An installation with what follows from it and from its last syncs."""
+
+    one: InstallationStatus
+    syncs: tuple[LastSync, ...]
+    permissions: Permissions
+    health: Health
+
+
+def check(
+    one: InstallationStatus, syncs: Sequence[LastSync], *, now: float, deployment: str
+) -> Checked:
+    """Return an installation with its permissions and health.
+
+    :param one: what the store says.
+    :param syncs: the last sync of each of its streams.
+    :param now: unix seconds.
+    :param deployment: id of this deployment.
+    """
+    permissions = permissions_of(one, syncs)
+    health = health_of(one, now, deployment=deployment, missing=permissions.missing)
+    return Checked(one, tuple(syncs), permissions, health)
+
+
+@dataclass(frozen=True)
+class Sync:
+    """The last syncs of an installation in a few words.
+
+    :param words: e.g. ``5 streams``.
+    :param kind: ``bad`` if one of them failed.
+    :param at: when the newest was.
+    """
+
+    words: str
+    kind: str
+    at: Moment
+
+
+@dataclass(frozen=True)
+class Row:
+    """One installation as the list shows it; every field is ready to print."""
+
+    conn_id: str
+    app_conn_id: str
+    account_id: str
+    account_name: str
+    team: str
+    mode: Mode
+    health: Health
+    access: Moment
+    access_over: bool
+    refresh: Moment
+    permissions: str
+    missing: tuple[str, ...]
+    sync: Sync
+    href: str
+    can_change: bool
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many installations have one health, and the address of the list of them."""
+
+    word: str
+    kind: str
+    number: int
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The list.
+
+    :param rows: what is on this page.
+    :param counts: by health, of everything that the search found.
+    :param total: how many installations the user may see.
+    :param found: how many the search and the filter left.
+    :param first: number of the first row, from 1.
+    :param previous: address of the page before; empty for none.
+    :param following: address of the next page; empty for none.
+    """
+
+    rows: tuple[Row, ...]
+    counts: tuple[Count, ...]
+    total: int
+    found: int
+    first: int
+    last: int
+    query: str
+    word: str
+    previous: str
+    following: str
+
+
+def matches(one: InstallationStatus, query: str) -> bool:
+    """Tell whether every word of a search is in the installation's names.
+
+    :param one: what the store says.
+    :param query: words; upper and lower case are the same.
+    """
+    fields = (one.conn_id, one.app_conn_id, one.account_id, one.account_name, one.team_name)
+    text = "\n".join(field for field in fields if field).casefold()
+    return all(word in text for word in query.casefold().split())
+
+
+def address(path: str = ".", **query: str | int) -> str:
+    """Return a relative address with the parameters that are not empty."""
+    given = {name: value for name, value in query.items() if value}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def select(checked: Sequence[Checked], query: Mapping[str, str]) -> tuple[Listing, list[Checked]]:
+    """Return the list without its rows, and the installations that are on this page of it.
+
+    :param checked: everything that the user may see.
+    :param query: ``q`` searches, ``health`` filters, ``page`` is counted from 1.
+    """
+    words, health = query.get("q", "").strip()[:200], query.get("health", "")
+    hits = [one for one in checked if matches(one.one, words)]
+    shown = [one for one in hits if health not in _RANK or one.health.word == health]
+    shown.sort(key=lambda one: (_RANK[one.health.word], one.one.conn_id.casefold()))
+    last_page = max((len(shown) + PAGE_SIZE - 1) // PAGE_SIZE, 1)
+    page = min(max(_number(query.get("page", "")), 1), last_page)
+    start = (page - 1) * PAGE_SIZE
+    part = shown[start : start + PAGE_SIZE]
+
+    def at(number: int) -> str:
+        return address(q=words, health=health, page=number if number > 1 else 0)
+
+    listing = Listing(
+        rows=(),
+        counts=tuple(_counts(hits, words, health)),
+        total=len(checked),
+        found=len(shown),
+        first=start + 1,
+        last=start + len(part),
+        query=words,
+        word=health if health in _RANK else "",
+        previous=at(page - 1) if page > 1 else "",
+        following=at(page + 1) if page < last_page else "",
+    )
+    return listing, part
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+
+
+def _counts(hits: Sequence[Checked], words: str, health: str) -> list[Count]:
+    found: dict[str, list[Checked]] = {}
+    for one in hits:
+        found.setdefault(one.health.word, []).append(one)
+    order = {"bad": 0, "warn": 1, "ok": 2}
+    return [
+        Count(
+            word,
+            min((one.health.kind for one in found[word]), key=order.__getitem__),
+            len(found[word]),
+            address(q=words, health="" if word == health else word),
+            word == health,
+        )
+        for word in WORDS
+        if word in found
+    ]
+
+
+def row(checked: Checked, *, now: float, can_change: bool) -> Row:
+    """Return how an installation is shown in the list.
+
+    :param checked: the installation.
+    :param now: unix seconds.
+    :param can_change: whether the user may change its connection.
+    """
+    one = checked.one
+    return Row(
+        conn_id=one.conn_id,
+        app_conn_id=one.app_conn_id,
+        account_id=one.account_id,
+        account_name=plain(one.account_name),
+        team=one.team_name or "",
+        mode=mode(one.livemode),
+        health=checked.health,
+        access=moment(one.access_expires_at, now),
+        access_over=one.access_expires_at <= now,
+        refresh=moment(one.refresh_expires_at, now),
+        permissions=permission_words(checked.permissions),
+        missing=checked.permissions.missing,
+        sync=sync_words(checked.syncs, now),
+        href=address("installation", conn_id=one.conn_id),
+        can_change=can_change,
+    )
+
+
+def permission_words(permissions: Permissions) -> str:
+    """Return the permissions of an installation at a glance."""
+    if permissions.missing:
+        return f"{len(permissions.missing)} missing"
+    if permissions.granted is None:
+        return "not told by Stripe"
+    if permissions.pending:
+        return f"{len(permissions.granted)} granted, {len(permissions.pending)} to approve"
+    return f"{len(permissions.granted)} granted"
+
+
+def sync_words(syncs: Sequence[LastSync], now: float) -> Sync:
+    """Return the last syncs of an installation in a few words.
+
+    :param syncs: the last sync of each stream.
+    :param now: unix seconds.
+    """
+    if not syncs:
+        return Sync("none reported", "", Moment("", ""))
+    newest = moment(max(sync.at for sync in syncs), now)
+    failed = sum(not sync.ok for sync in syncs)
+    if failed:
+        return Sync(f"{failed} of {plural(len(syncs), 'stream')} failed", "bad", newest)
+    return Sync(plural(len(syncs), "stream"), "ok", newest)
