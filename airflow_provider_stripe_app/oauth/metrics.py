@@ -125,7 +125,7 @@ def look_failed() -> None:
 def reconciled(outcome: str) -> None:
     """Count a daily comparison with Stripe.
 
-    :param outcome: ``done`` or ``failed``.
+    :param outcome: ``done``, ``failed``, or ``not_set_up`` for an app without key or app id.
     """
     _send("incr", "reconcile.done", outcome=outcome)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.oauth import metrics
 from airflow_provider_stripe_app.plugin.workers import work_off
 
@@ -209,21 +209,31 @@ class KeepAlive:
         """Compare an app with Stripe's list; a failure keeps the lease, so it rests for an hour."""
         from airflow_provider_stripe_app.oauth.due import RECONCILE
 
-        name = f"{RECONCILE}{app_conn_id}"
+        name, outcome = f"{RECONCILE}{app_conn_id}", "done"
         try:
             if not desk.take(name, self.owner, APP_LEASE):
                 return
-            desk.reconcile(app_conn_id)
+            outcome = self._compared(desk, app_conn_id)
             desk.done(name, self.owner)
-            metrics.reconciled("done")
         except Exception as error:
-            metrics.reconciled("failed")
-            why = str(error) if isinstance(error, StripeAppError) else type(error).__name__
-            self._say(
-                f"The installations of app {app_conn_id} were not compared with Stripe's list: "
-                f"{why}",
-                every=86400,
-            )
+            outcome = "failed"
+            self._say_uncompared(app_conn_id, error)
+        metrics.reconciled(outcome)
+
+    def _compared(self, desk: Desk, app_conn_id: str) -> str:
+        try:
+            desk.reconcile(app_conn_id)
+        except ConfigurationError as error:  # a person has to act: tomorrow is soon enough
+            self._say_uncompared(app_conn_id, error)
+            return "not_set_up"
+        return "done"
+
+    def _say_uncompared(self, app_conn_id: str, error: Exception) -> None:
+        why = str(error) if isinstance(error, StripeAppError) else type(error).__name__
+        self._say(
+            f"The installations of app {app_conn_id} were not compared with Stripe's list: {why}",
+            every=86400,
+        )
 
     def _warn(self, ending: Iterable[tuple[str, int]]) -> None:
         for conn_id, days in ending:

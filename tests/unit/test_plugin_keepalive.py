@@ -180,7 +180,9 @@ class Desk:
     def reconcile(self, app_conn_id):
         self.reconciled.append(app_conn_id)
         if app_conn_id == "refused":
-            raise ConfigurationError("the key is wrong")
+            raise TokenUnavailable("Stripe is away")
+        if app_conn_id == "bare":
+            raise ConfigurationError("it has no app id")
 
 
 def keeper_of(store: Store, desk: Desk) -> KeepAlive:
@@ -234,17 +236,19 @@ def test_one_slow_answer_does_not_hold_the_other_renewals():
 
 
 def test_apps_are_compared_with_stripe_beside_the_renewals_and_failures_said_once(caplog):
-    desk = Desk(apps=(App("refused", None, None), App("fine", None, None)))
+    desk = Desk(apps=tuple(App(name, None, None) for name in ("refused", "bare", "fine")))
     keeper = keeper_of(Store(), desk)
     for _ in range(2):
         keeper.look()
         keeper._reconciling.join(20)
         keeper._apps_at = float("-inf")
-    assert desk.reconciled == ["refused", "fine"] * 2
-    assert desk.finished == ["reconcile:fine"] * 2, "one that failed keeps its lease and rests"
+    assert desk.reconciled == ["refused", "bare", "fine"] * 2
+    assert desk.finished == ["reconcile:bare", "reconcile:fine"] * 2, "the failed one rests"
+    start = "The installations of app {} were not compared with Stripe's list: "
     said = [r.getMessage() for r in caplog.records if "compared" in r.getMessage()]
     assert said == [
-        "The installations of app refused were not compared with Stripe's list: the key is wrong"
+        start.format("refused") + "Stripe is away",
+        start.format("bare") + "it has no app id",
     ]
 
 
