@@ -20,6 +20,7 @@ from airflow_provider_stripe_app.exceptions import (
     TokenUnavailable,
 )
 from airflow_provider_stripe_app.oauth import install_target
+from airflow_provider_stripe_app.oauth.account_name import note_name
 from airflow_provider_stripe_app.oauth.connections import app_access
 from airflow_provider_stripe_app.oauth.database import transaction
 from airflow_provider_stripe_app.oauth.healing import AccessOf
@@ -188,6 +189,7 @@ class Installs:
             permissions=list(outcome.install.permissions_granted),
         )
         note_install(conn_id, outcome.install, self._clock())
+        note_name(conn_id, outcome.granted.access_token)
         return Installed(conn_id, account_id, livemode)
 
     # -- inside
