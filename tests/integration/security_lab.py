@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -13,12 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from plugin_server import PASSWORD, Answer, Browser, PluginServer
 
 from airflow_provider_stripe_app.plugin import security
 from airflow_provider_stripe_app.testing import SimulatedStripe
+from demo.processes import TemporaryHome
 
 AuthManager = Literal["simple", "fab"]
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
@@ -53,11 +57,27 @@ class SecureServer(PluginServer):
     ) -> None:
         super().__init__(home, sim, {"ann": "admin", **USERS})
         self.auth = auth
+        self.public_url = self.url
         self._template = template
         self.env["AIRFLOW__STRIPE_APP__KEEPALIVE"] = "False"
         if auth == "fab":
             self.env["AIRFLOW__CORE__AUTH_MANAGER"] = FAB
         self._ids: dict[str, str] = {}
+
+    def behind_proxy(self, public_url: str) -> None:
+        """Serve for a proxy that ends TLS and keeps its public name to itself."""
+        path = urlsplit(public_url).path
+        self.url = f"http://127.0.0.1:{self.port}{path}"
+        self.public_url = self.env["AIRFLOW__API__BASE_URL"] = public_url
+
+    @property
+    def redirect_uri(self) -> str:
+        return f"{self.public_url}/stripe-app/callback"
+
+    def inside(self, address: str) -> str:
+        """Return where the proxy would pass a public address on to."""
+        assert address.startswith(f"{self.public_url}/"), address
+        return address.replace(self.public_url, self.url, 1)
 
     @property
     def database(self) -> Path:
@@ -156,7 +176,9 @@ class SecureServer(PluginServer):
         """Make an app's connection and install it with a browser; return the app."""
         made = self.app_connection(app)
         ann = self.browser("ann")
-        sent = ann.get(self.consent(ann.install(app, installation).location, account))
+        form = self.form(ann, "ann", conn_id=app, installation_conn_id=installation)
+        started = ann.post("/stripe-app/install", form)
+        sent = ann.get(self.inside(self.consent(started.location, account)))
         assert "notice=installed" in sent.location, sent.text
         return made
 
@@ -218,20 +240,32 @@ def make_fab_users(server: SecureServer) -> None:
         assert made.ok, made.text
 
 
-def migrated_database(home: Path) -> Path:
-    """Return a metadata database with the tables of everything, also FAB's."""
+@functools.cache
+def migrated_database() -> Path:
+    """Return a metadata database with the tables of everything, also FAB's; made once."""
+    home = TemporaryHome("stripe-app-migrated-")
+    atexit.register(home.remove)
     with SimulatedStripe(seed=7) as sim:
-        server = SecureServer(home, sim, "fab")
+        server = SecureServer(home.path, sim, "fab")
         server.airflow("db", "migrate")
         return server.database
 
 
 @contextlib.contextmanager
 def secure_server(
-    home: Path, auth: AuthManager, template: Path | None = None
+    home: Path,
+    auth: AuthManager,
+    template: Path | None = None,
+    *,
+    public_url: str = "",
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[SecureServer]:
+    """Run one; ``public_url`` is what a proxy in front of it is called."""
     with SimulatedStripe(seed=7) as sim:
         server = SecureServer(home, sim, auth, template)
+        server.env.update(env or {})
+        if public_url:
+            server.behind_proxy(public_url)
         try:
             server.start()
             yield server
