@@ -2,7 +2,7 @@
 
 Every ``airflow`` command imports this module, so it only describes the commands; what they do is in
 :mod:`.cli_commands`. No command takes a secret as an argument: those end in shell history and in
-process lists. Codes come by prompt, standard input or the environment.
+process lists. They come from a file, an environment variable, standard input or a prompt.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
 
-def _lazy(name: str) -> Callable[[Any], None]:
+def _lazy(module: str, name: str) -> Callable[[Any], None]:
     """Return a function that imports the command's module when it is called."""
 
     def command(args: Any) -> None:
-        module = importlib.import_module("airflow_provider_stripe_app.cli_commands")
-        getattr(module, name)(args)
+        found = importlib.import_module(f"airflow_provider_stripe_app.cli_commands.{module}")
+        getattr(found, name)(args)
 
     command.__name__ = name
+    command.__module__ = f"airflow_provider_stripe_app.cli_commands.{module}"
     return command
 
 
@@ -40,105 +41,215 @@ def get_provider_cli_commands() -> list[CLICommand]:
         GroupCommand(
             name="stripe-app",
             help="Install Stripe Apps and look after their tokens",
-            description="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the app has to be "
-            "installed again.",
-            subcommands=(*_installing(), *_keeping(), _simulate()),
+            description=STATUSES,
+            subcommands=(*_installing(), *_keeping(), *_accounts(), _simulate()),
         )
     ]
 
 
-def _installing() -> list[CLICommand]:
-    from airflow.cli.cli_config import ActionCommand
+STATUSES = (
+    "Exit status: 0 done, or all installations are healthy; 1 failed, or an installation is in "
+    "trouble; 2 wrong usage, or a question was not answered with yes; 3 the app has to be "
+    "installed (again). With --json standard output is one JSON document, that of an error too. "
+    "Secrets are never arguments: they come from a file, an environment variable, standard input "
+    "or a prompt."
+)
 
-    conn_id = _arg("conn_id", help="connection with the app's install link and secret key")
+
+def _common() -> tuple[Any, Any, Any]:
+    """Return ``--json``, ``--yes`` and the option that names an installation's connection."""
+    as_json = _arg("--json", help="machine-readable", action="store_true")
+    yes = _arg("--yes", help="do not ask", action="store_true")
     into = _arg(
         "--installation-conn-id",
         help="connection that the installation is kept in (default: the app's own)",
         default=None,
     )
+    return as_json, yes, into
+
+
+def _installing() -> list[CLICommand]:
+    from airflow.cli.cli_config import ActionCommand
+
+    as_json, _, into = _common()
+    app = _arg("conn_id", help="connection with the app's install link and secret key")
     return [
+        _manifest(),
         ActionCommand(
-            name="manifest",
-            help="Write stripe-app.json for the chosen streams",
-            func=_lazy("manifest"),
+            name="add-app",
+            help="Create the connection of an app",
+            description="Reads the app's secret key (sk_…) from --secret-key-file, from "
+            "$STRIPE_APP_SECRET_KEY, from standard input or by prompt, never from an argument.",
+            func=_lazy("app_connection", "add_app"),
             args=(
-                _arg("--streams", help="comma-separated names (default: all)", default=""),
+                _arg("conn_id", help="the connection's name"),
+                _arg("--install-link", help="the whole install link of the app", required=True),
+                _arg("--secret-key-file", help="file that holds the secret key", default=None),
                 _arg(
                     "--app-id",
-                    help="reverse DNS id, e.g. com.yourcompany.airflow-sync",
+                    help="the app's id, app_…; with it lost installations are mended by themselves",
                     default=None,
                 ),
-                _arg("--name", help="what people see at consent", default=None),
-                _arg("--app-version", help="raise it at every upload", default=None),
-                _arg("--icon", help="path of a PNG next to the manifest", default=None),
-                _arg(
-                    "--redirect-uri",
-                    help="callback address; repeat for more (default: from api.base_url)",
-                    action="append",
-                    default=None,
-                ),
-                _arg(
-                    "--output-file",
-                    help="file to write (default: standard output)",
-                    default=None,
-                ),
-                _arg("--force", help="replace an existing file", action="store_true"),
+                _arg("--force", help="replace link and key of an app", action="store_true"),
+                as_json,
             ),
         ),
         ActionCommand(
             name="install-url",
             help="Print the address at which an account owner installs the app",
-            func=_lazy("install_url"),
-            args=(conn_id, into),
+            func=_lazy("installing", "install_url"),
+            args=(app, into, as_json),
         ),
         ActionCommand(
             name="exchange",
             help="Finish an installation with the address that Stripe sent the browser to",
-            description="Reads the whole address (or the code) from $STRIPE_APP_CALLBACK, from "
-            "standard input or by prompt, never from an argument.",
-            func=_lazy("exchange"),
+            description="Reads the whole address (or the code) from --callback-file, from "
+            "$STRIPE_APP_CALLBACK, from standard input or by prompt, never from an argument.",
+            func=_lazy("installing", "exchange"),
             args=(
+                _arg("--callback-file", help="file that holds the address", default=None),
                 _arg("--conn-id", help="only with a bare code: the app's connection", default=None),
                 into,
                 _arg("--yes", help="replace another account without asking", action="store_true"),
+                as_json,
             ),
         ),
     ]
 
 
+def _manifest() -> CLICommand:
+    from airflow.cli.cli_config import ActionCommand
+
+    return ActionCommand(
+        name="manifest",
+        help="Write stripe-app.json for the chosen streams",
+        func=_lazy("installing", "manifest"),
+        args=(
+            _arg("--streams", help="comma-separated names (default: all)", default=""),
+            _arg(
+                "--app-id", help="reverse DNS id, e.g. com.yourcompany.airflow-sync", default=None
+            ),
+            _arg("--name", help="what people see at consent", default=None),
+            _arg("--app-version", help="raise it at every upload", default=None),
+            _arg("--icon", help="path of a PNG next to the manifest", default=None),
+            _arg(
+                "--redirect-uri",
+                help="callback address; repeat for more (default: from api.base_url)",
+                action="append",
+                default=None,
+            ),
+            _arg("--output-file", help="file to write (default: standard output)", default=None),
+            _arg("--force", help="replace an existing file", action="store_true"),
+        ),
+    )
+
+
 def _keeping() -> list[CLICommand]:
     from airflow.cli.cli_config import ActionCommand
 
+    as_json, yes, _ = _common()
     conn_id = _arg("conn_id", help="connection of the installation")
     return [
         ActionCommand(
             name="status",
             help="Show installations, their health and when their tokens expire",
-            func=_lazy("status"),
+            description="Exit status: 0 all are healthy, 1 one is in trouble, 3 one has to be "
+            "installed again.",
+            func=_lazy("keeping", "status"),
+            args=(_arg("conn_id", help="only this one", nargs="?", default=None), as_json),
+        ),
+        ActionCommand(
+            name="test",
+            help="Ask Stripe for something with an installation's token, or try an app's key",
+            func=_lazy("keeping", "test"),
+            args=(conn_id, as_json),
+        ),
+        ActionCommand(
+            name="history",
+            help="Show what happened to an installation, the newest first",
+            func=_lazy("keeping", "history"),
             args=(
-                _arg("conn_id", help="only this one", nargs="?", default=None),
-                _arg("--json", help="machine-readable", action="store_true"),
+                conn_id,
+                _arg("--limit", help="how many lines (default: 20)", type=int, default=20),
+                as_json,
             ),
         ),
         ActionCommand(
             name="refresh",
             help="Renew an installation's tokens now",
-            func=_lazy("refresh"),
-            args=(conn_id,),
+            func=_lazy("keeping", "refresh"),
+            args=(conn_id, as_json),
+        ),
+        ActionCommand(
+            name="take-over",
+            help="Let this deployment renew an installation of a copied metadata database",
+            func=_lazy("keeping", "take_over"),
+            args=(conn_id, yes, as_json),
         ),
         ActionCommand(
             name="disconnect",
             help="Forget an installation here; the app stays installed in Stripe",
-            func=_lazy("disconnect"),
-            args=(conn_id, _arg("--yes", help="do not ask", action="store_true")),
+            func=_lazy("keeping", "disconnect"),
+            args=(conn_id, yes, as_json),
         ),
         ActionCommand(
             name="rotate-fernet",
             help="Encrypt all tokens again with the first Fernet key",
             description="Run it after airflow rotate-fernet-key, which knows only Airflow's own "
             "tables, and before the old key leaves core.fernet_key.",
-            func=_lazy("rotate_fernet"),
-            args=(),
+            func=_lazy("keeping", "rotate_fernet"),
+            args=(as_json,),
+        ),
+    ]
+
+
+def _accounts() -> list[CLICommand]:
+    from airflow.cli.cli_config import ActionCommand
+
+    as_json, yes, _ = _common()
+    app = _arg("conn_id", help="the app's connection")
+    return [
+        ActionCommand(
+            name="accounts",
+            help="List the accounts that have an app, as Stripe last said",
+            func=_lazy("accounts", "accounts"),
+            args=(app, as_json),
+        ),
+        ActionCommand(
+            name="reconcile",
+            help="Ask Stripe which accounts have an app and what they granted",
+            func=_lazy("accounts", "reconcile"),
+            args=(
+                _arg(
+                    "conn_id",
+                    help="the app's connection (default: all that are installed)",
+                    nargs="?",
+                    default=None,
+                ),
+                as_json,
+            ),
+        ),
+        ActionCommand(
+            name="adopt",
+            help="Make an installation here of an account that has the app already",
+            func=_lazy("accounts", "adopt"),
+            args=(
+                app,
+                _arg("account", help="acct_…"),
+                _arg(
+                    "--installation-conn-id",
+                    help="connection to keep it in (default: the app's and the account's name)",
+                    default=None,
+                ),
+                yes,
+                as_json,
+            ),
+        ),
+        ActionCommand(
+            name="uninstall",
+            help="Uninstall the app from an account in Stripe, and forget it here",
+            func=_lazy("accounts", "uninstall"),
+            args=(_arg("conn_id", help="connection of the installation"), yes, as_json),
         ),
     ]
 
@@ -152,7 +263,7 @@ def _simulate() -> CLICommand:
     return ActionCommand(
         name="simulate",
         help="Run the simulated Stripe, for trying out and for testing DAGs",
-        func=_lazy("simulate"),
+        func=_lazy("simulating", "simulate"),
         args=tuple(_arg(f"--{name}", **options) for name, options in SIMULATE_OPTIONS.items()),
     )
 

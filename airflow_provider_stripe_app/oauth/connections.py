@@ -196,7 +196,7 @@ def _take_app(session: Session, conn_id: str, old: str, new: str) -> bool:
     if not rows.write(session, row.id, row.version, now, app_conn_id=new):
         return False
     detail = f"its app is in connection {new} now, before in {old}"
-    rows.record(session, conn_id, "app changed", now, detail=detail)
+    rows.record(session, conn_id, "app_changed", now, detail=detail)
     return True
 
 

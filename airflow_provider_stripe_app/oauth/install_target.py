@@ -43,6 +43,19 @@ def find_row(conn_id: str) -> Row | None:
     return None if found is None else Row(found[0] or "", found[1])
 
 
+def check_name(conn_id: str) -> None:
+    """Raise unless Airflow takes a connection of this id.
+
+    :param conn_id: what somebody typed.
+    :raises ConfigurationError: saying what it may consist of.
+    """
+    if not _CONN_ID.fullmatch(conn_id):
+        raise ConfigurationError(
+            f"{conn_id[:80]!r} cannot be a connection id: use letters, digits, '_', '-' and '.', "
+            "at most 200 of them."
+        )
+
+
 def check_target(app_conn_id: str, conn_id: str) -> None:
     """Raise unless the installation of an app can be kept in ``conn_id``.
 
@@ -50,11 +63,7 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
     :param conn_id: where the installation is to be kept; may not exist yet.
     :raises ConfigurationError: saying what to choose instead.
     """
-    if not _CONN_ID.fullmatch(conn_id):
-        raise ConfigurationError(
-            f"{conn_id[:80]!r} cannot be a connection id: use letters, digits, '_', '-' and '.', "
-            "at most 200 of them."
-        )
+    check_name(conn_id)
     row = find_row(conn_id)
     place = hidden_by(conn_id, row.team_name if row is not None else None)
     if conn_id == app_conn_id and (row is None or place is not None):
@@ -85,12 +94,10 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
 
 
 def refuse_hidden(conn_id: str) -> None:
-    """Raise if tasks read an installation's connection from elsewhere than Airflow's database.
+    """Raise unless tasks read an installation's connection where the provider writes new tokens.
 
-    Only the row there gets new tokens, so that tasks would find none, or old ones.
-
-    :param conn_id: the installation's connection.
-    :raises ConfigurationError: naming the place.
+    :param conn_id: the connection of something that is installed.
+    :raises ConfigurationError: if it was deleted, became another type, or comes from elsewhere.
     """
     row = find_row(conn_id)
     place = hidden_by(conn_id, row.team_name if row is not None else None)
@@ -99,6 +106,14 @@ def refuse_hidden(conn_id: str) -> None:
             f"Connection {conn_id} comes from {place}, which hides the one in Airflow's database "
             "that the provider keeps up to date: remove it there, or install the app under "
             "another name."
+        )
+    if row is None or row.conn_type != CONN_TYPE:
+        what = "was deleted" if row is None else f"is of type {row.conn_type!r} now"
+        mend = "create it again" if row is None else "change it back"
+        raise ConfigurationError(
+            f"Connection {conn_id} {what}, but its installation is kept: {mend} (same id, type "
+            "Stripe App; the rest comes back by itself), or forget the installation with "
+            "Disconnect."
         )
 
 

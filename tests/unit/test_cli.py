@@ -5,13 +5,24 @@ import.
 from __future__ import annotations
 
 import argparse
+import importlib
+import io
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from airflow_provider_stripe_app import cli, cli_commands
-from airflow_provider_stripe_app.exceptions import ConfigurationError
+from airflow_provider_stripe_app import cli
+from airflow_provider_stripe_app.cli_commands import keeping, output
+from airflow_provider_stripe_app.cli_commands.installing import parse_callback
+from airflow_provider_stripe_app.cli_commands.simulating import simulation_options
+from airflow_provider_stripe_app.exceptions import (
+    ConfigurationError,
+    ReauthorizationRequired,
+    TokenUnavailable,
+)
 
 
 def commands():
@@ -27,23 +38,121 @@ def test_all_commands_are_there_and_lead_to_functions():
     found = commands()
     assert set(found) == {
         "manifest",
+        "add-app",
         "install-url",
         "exchange",
         "status",
+        "test",
+        "history",
         "refresh",
+        "take-over",
         "disconnect",
         "rotate-fernet",
+        "accounts",
+        "reconcile",
+        "adopt",
+        "uninstall",
         "simulate",
     }
     for command in found.values():
-        assert callable(getattr(cli_commands, command.func.__name__))
+        module = importlib.import_module(command.func.__module__)
+        assert callable(getattr(module, command.func.__name__))
+
+
+def test_every_command_with_a_result_has_json_and_every_danger_can_be_agreed_to():
+    found = commands()
+    without = {name for name, command in found.items() if "--json" not in options(command)}
+    assert without == {"manifest", "simulate"}  # the one prints JSON, the other does not end
+    agreed = {name for name, command in found.items() if "--yes" in options(command)}
+    assert agreed == {"exchange", "take-over", "disconnect", "adopt", "uninstall"}
 
 
 def test_no_command_takes_a_secret_as_an_argument():
     flags = set().union(*(options(command) for command in commands().values()))
+    assert "--secret-key-file" in flags
     assert not [
-        flag for flag in flags if any(w in flag for w in ("code", "key", "token", "secret"))
+        flag
+        for flag in flags
+        if any(w in flag for w in ("code", "key", "token", "secret")) and not flag.endswith("-file")
     ]
+
+
+# -- what all commands have in common
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (ReauthorizationRequired("Install it."), 3, "reauthorization_required"),
+        (ConfigurationError("Wrong."), 1, "configuration"),
+        (TokenUnavailable("Later."), 1, "unavailable"),
+        (output.NotAgreed("Sure?"), 2, "not_agreed"),
+    ],
+)
+def test_errors_are_a_sentence_a_status_and_one_json_document(error, status, kind, capfd):
+    def fail(_):
+        os.write(1, b"a log line of Airflow\n")
+        raise error
+
+    for as_json in (False, True):
+        with pytest.raises(SystemExit) as ended:
+            output.command(fail)(argparse.Namespace(json=as_json))
+        assert ended.value.code == status
+        said = capfd.readouterr()
+        assert said.err.endswith(f"{error}\n")
+        document = {"error": {"kind": kind, "message": str(error)}}
+        assert (json.loads(said.out) if as_json else said.out) == (document if as_json else "")
+
+
+def test_result_is_text_or_json_and_logs_go_elsewhere(capfd):
+    def work(_):
+        os.write(1, b"a log line of Airflow\n")
+        return output.Result("Done.", {"done": True})
+
+    output.command(work)(argparse.Namespace(json=False))
+    assert capfd.readouterr().out == "Done.\n"
+    output.command(work)(argparse.Namespace(json=True))
+    said = capfd.readouterr()
+    assert json.loads(said.out) == {"done": True}
+    assert "a log line" in said.err
+
+
+def test_secret_comes_from_a_file_before_the_environment_before_standard_input(
+    tmp_path, monkeypatch
+):
+    file = tmp_path / "address"
+    file.write_text("of the file")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("of standard input"))
+    monkeypatch.setenv("SOME_VARIABLE", "of the environment")
+    assert output.read_input(str(file), "SOME_VARIABLE", "Paste") == "of the file"
+    assert output.read_input(None, "SOME_VARIABLE", "Paste") == "of the environment"
+    monkeypatch.delenv("SOME_VARIABLE")
+    assert output.read_input(None, "SOME_VARIABLE", "Paste") == "of standard input"
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        output.read_input(str(tmp_path / "nothing"), "SOME_VARIABLE", "Paste")
+
+
+def test_without_a_terminal_nothing_is_done_that_nobody_agreed_to(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    output.ask(argparse.Namespace(yes=True), "Do it?")
+    with pytest.raises(output.NotAgreed, match="Nothing was done: add --yes"):
+        output.ask(argparse.Namespace(yes=False), "Do it?")
+
+
+@pytest.mark.parametrize(
+    ("words", "healthy", "status"),
+    [
+        ([], True, 0),
+        (["healthy", "permission missing", "expires soon"], True, 0),
+        (["healthy", "trouble"], False, 1),
+        (["mending itself"], False, 1),
+        (["trouble", "reauthorize"], False, 3),
+        (["expired"], False, 3),
+    ],
+)
+def test_exit_status_of_status_says_whether_somebody_has_to_do_something(words, healthy, status):
+    report = {"healthy": healthy, "installations": [{"health": word} for word in words]}
+    assert keeping.status_code(report) == status
 
 
 def test_help_has_no_square_brackets_because_airflow_takes_them_for_markup():
@@ -70,7 +179,7 @@ def test_simulate_passes_its_options_on():
     theirs = argparse.ArgumentParser()
     add_arguments(theirs)
     asked = ["--port", "1234", "--livemode", "--switch", "a=1", "--switch", "b=2"]
-    passed = theirs.parse_args(cli_commands.simulation_options(ours.parse_args(asked)))
+    passed = theirs.parse_args(simulation_options(ours.parse_args(asked)))
     assert passed == theirs.parse_args(asked)
 
 
@@ -84,13 +193,13 @@ def test_simulate_passes_its_options_on():
     ],
 )
 def test_pasted_address_or_code_is_understood(pasted, values):
-    assert cli_commands.parse_callback(pasted) == values
+    assert parse_callback(pasted) == values
 
 
 @pytest.mark.parametrize("pasted", ["", "sk_live_x", "https://a.b/x", "https://a.b/x?state=s"])
 def test_anything_else_says_what_to_paste_and_does_not_repeat_it(pasted):
     with pytest.raises(ConfigurationError, match="whole address") as caught:
-        cli_commands.parse_callback(pasted)
+        parse_callback(pasted)
     assert not pasted or pasted not in str(caught.value)
 
 

@@ -1,0 +1,1 @@
+"""What ``airflow stripe-app …`` does. Runs where Airflow's metadata database is."""
