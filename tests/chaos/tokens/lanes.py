@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.chaos.tokens.world import Installed, Server, World
+from tests.chaos.tokens.world import Installed, Server, Task, World
 
 STEPS = [
-    # (where the process ends, whether Stripe may have rolled the tokens by then)
     "before the lease",
     "after the lease",
     "before the call",
@@ -19,6 +18,7 @@ STEPS = [
     "answer read",
     "before the spool",
     "spool half written",
+    "spooled, not synced",
     "before the transaction",
     "before the commit",
     "after the commit",
@@ -27,6 +27,20 @@ STEPS = [
 ]
 ANY = "any moment"
 """At a moment of chance around the call to Stripe."""
+IN_MEMORY = {"answer arriving", "answer read", "before the spool", "spool half written", ANY}
+"""Steps at which the new tokens can exist in the dying process only."""
+MENDING = [
+    "before mending",
+    "reinstalled",
+    "code spent",
+    "before the spool",
+    "spooled, not synced",
+    "before the commit",
+    "after the commit",
+]
+"""Steps at which the mending of a lost grant is killed in its turn."""
+MENDED_MOST = 2
+"""An installation that was mended so often is left alone: three times a day is the most."""
 
 
 @dataclass(frozen=True)
@@ -61,47 +75,77 @@ class Lane:
 
     :param world: the deployment.
     :param number: names it.
-    :param app_extra: extra of the app's connection.
     """
 
-    def __init__(self, world: World, number: int, app_extra: str = "") -> None:
+    def __init__(self, world: World, number: int) -> None:
         self.world = world
-        self.one: Installed = world.installed(f"lane{number}", app_extra)
-        self.server: Server = world.server(f"lane-{number}-{self.one.conn_id}")
+        self._name = f"lane{number}"
+        self.server: Server = world.server(self._name)
+        self._one: Installed | None = None
+        self._mendable = False
+        self._mended = 0
 
-    def strike(self, step: str) -> Strike:
-        """Kill the server at a step of a refresh while a worker waits for the token."""
-        one, server = self.one, self.server
+    def installation(self, mendable: bool) -> Installed:
+        """Return one that may still be mended (or never is)."""
+        if self._one is None or self._mendable != mendable or self._mended >= MENDED_MOST:
+            self._one = self.world.installed(self._name, mendable=mendable)
+            self._mendable, self._mended = mendable, 0
+        return self._one
+
+    def strike(self, step: str, *, mendable: bool = False, then: str = "") -> Strike:
+        """Kill the server at a step of a refresh while a worker waits for the token.
+
+        :param mendable: whether the Install API may be used.
+        :param then: a step at which the next server is killed as well.
+        """
+        one, server = self.installation(mendable), self.server
         one.expire()
         refreshes, generation = one.refreshes, one.row().generation
-        server.order_kill(step)
-        task = self.world.start_tasks(one, [server.url], patience=60)
-        status = server.killed()
+        task = self._die(step, one)
         died = time.monotonic()
-        assert status == -9, f"{step}: the server ended with {status}"
         time.sleep(0.3 if step == ANY else 0.0)  # a request in flight may still have its effect
         effect = one.refreshes > refreshes
         on_disk, committed = bool(one.spool_files), one.row().generation > generation
+        if then:
+            server.order_kill(then)
+            server.start()
+            assert server.killed() == -9
+            one.mend_now()
         server.start()
         result = self.world.end_tasks(task)
         seconds = time.monotonic() - died
-        row = one.row()
+        outcome = self._outcome(one, result)
+        name = f"{step}, then {then}" if then else step
         failed = "".join(result.failed)
-        outcome = "survived"
-        if any(line["event"] == "healed" for line in one.history()[:2]):
-            outcome = "healed"
-        if row.status != "active" or failed or not one.works():
-            outcome = "lost"
+        return Strike(name, effect, on_disk, committed, outcome, seconds, failed)
+
+    def _die(self, step: str, one: Installed) -> int:
+        self.server.order_kill(step)
+        task = self.world.start_tasks(one, [self.server.url], patience=60)
+        status = self.server.killed()
+        assert status == -9, f"{step}: the server ended with {status}"
+        return task
+
+    def _outcome(self, one: Installed, result: Task) -> str:
+        mended = one.mended
+        if one.row().status != "active" or result.failed or not one.works():
             one.install()
-        return Strike(step, effect, on_disk, committed, outcome, seconds, failed)
+            return "lost"
+        if mended > self._mended:
+            self._mended = mended
+            return "healed"
+        return "survived"
 
     def stop(self) -> None:
         self.server.kill()
 
 
-def strike_all(lanes: list[Lane], steps: Iterable[str]) -> list[Strike]:
+def strike_all(
+    lanes: list[Lane], steps: Iterable[tuple[str, str]], *, mendable: bool = False
+) -> list[Strike]:
     """Work through the steps with all lanes side by side.
 
+    :param steps: (where to kill, where to kill the next server too).
     :raises AssertionError: what a lane raised.
     """
     waiting = list(steps)[::-1]
@@ -114,9 +158,9 @@ def strike_all(lanes: list[Lane], steps: Iterable[str]) -> list[Strike]:
             with lock:
                 if not waiting:
                     return
-                step = waiting.pop()
+                step, then = waiting.pop()
             try:
-                struck = lane.strike(step)
+                struck = lane.strike(step, mendable=mendable, then=then)
             except BaseException as error:
                 errors.append(error)
                 return
@@ -140,9 +184,9 @@ def table(strikes: list[Strike]) -> list[str]:
         rows[one.step].append(one)
     lines = ["| killed at | kills | rolled at Stripe | nowhere else | survived | healed | lost |"]
     lines.append("|---|---|---|---|---|---|---|")
-    for step in [*STEPS, ANY]:
-        if step in rows:
-            lines.append(f"| {step} | {_counts(rows[step])} |")
+    order = [*STEPS, ANY]
+    for step in sorted(rows, key=lambda name: order.index(name) if name in order else 99):
+        lines.append(f"| {step} | {_counts(rows[step])} |")
     lines.append(f"| all | {_counts(strikes)} |")
     return lines
 

@@ -13,5 +13,5 @@ KILLS = int(os.environ.get("CHAOS_KILLS", "0"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "8"))
 """How long 50 workers work with tokens that live for seconds, for each setting."""
 
-LANES = int(os.environ.get("CHAOS_LANES", "6"))
+LANES = int(os.environ.get("CHAOS_LANES", "5"))
 """API servers that are killed side by side."""

@@ -101,16 +101,16 @@ class Orders:
         Reaper.shared().order("watch", str(self.process.pid))
         self._lock = threading.Lock()
         self._next = 1
+        self._ready = False
         self._events: dict[int, queue.Queue[dict[str, Any]]] = {0: queue.Queue()}
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def ready(self, seconds: float = 120) -> None:
-        """Wait until orders are obeyed."""
-        self.wait(0, "ready", seconds)
-
     def send(self, role: str, **order: Any) -> int:
-        """Give an order and return its number."""
+        """Give an order and return its number; the first one waits until it can be obeyed."""
         with self._lock:
+            if not self._ready:
+                self.wait(0, "ready", 120)
+                self._ready = True
             number = self._next
             self._next += 1
             self._events[number] = queue.Queue()
@@ -263,6 +263,20 @@ class Installed:
         )
         self.world.orders.call("expire_copy", conn_id=self.conn_id)
 
+    def mend_now(self) -> None:
+        """Let the pause between two tries to mend be over; it is a minute at first."""
+        self.world.execute(
+            "UPDATE stripe_app_installation SET heal_after=0 "
+            "WHERE conn_id=:c AND heal_after IS NOT NULL",
+            c=self.conn_id,
+        )
+
+    @property
+    def mended(self) -> int:
+        """How often it was mended by the Install API."""
+        query = "SELECT count(*) FROM stripe_app_history WHERE conn_id=:c AND event='healed'"
+        return int(self.world.one(query, c=self.conn_id)[0])
+
     @property
     def refreshes(self) -> int:
         """How often Stripe rolled its tokens."""
@@ -320,9 +334,8 @@ class World:
             if self.postgres is not None:
                 self.postgres.start()
             self.environment = self._environment()
-            self.airflow("db", "migrate")
             self.orders = Orders(self.environment, self.home / "zygote.log")
-            self.orders.ready()
+            self.orders.wait(0, "migrated", 120)
         except BaseException:
             self.__exit__()
             raise
@@ -338,20 +351,6 @@ class World:
         if self.postgres is not None:
             self.postgres.stop()
         self._temporary.remove()
-
-    def airflow(self, *arguments: str) -> str:
-        """Run an ``airflow`` command."""
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
-            env=self.environment,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return done.stdout
 
     def server(self, name: str) -> Server:
         """Start an API server out of the zygote."""
@@ -390,8 +389,12 @@ class World:
 
     # -- installing and working
 
-    def installed(self, name: str = "acme", app_extra: str = "") -> Installed:
-        """Make an app and an account, and install it."""
+    def installed(self, name: str = "acme", *, mendable: bool = False) -> Installed:
+        """Make an app and an account, and install it.
+
+        :param mendable: whether the app's connection knows the app's id, which the Install API
+            needs; without it nothing is mended.
+        """
         self._installed += 1
         name = f"{name}_{self._installed}"
         app = self.sim.register_app(
@@ -405,7 +408,7 @@ class World:
             app_conn_id=one.app_conn_id,
             link=app.install_link,
             key=app.secret_key,
-            app_extra=app_extra,
+            app_extra=json.dumps({"app_id": app.app_id}) if mendable else "",
         )
         one.install()
         return one

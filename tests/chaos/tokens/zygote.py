@@ -18,6 +18,7 @@ Orders are JSON lines on standard input, events JSON lines on standard output::
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import select
@@ -124,8 +125,11 @@ def _fork(app: Any, order: dict[str, Any]) -> int:
 def main() -> None:
     """Obey until standard input closes, then end every child that is left."""
     from airflow import settings
+    from airflow.utils import db
 
     settings.initialize()
+    db.upgradedb()  # what `airflow db migrate` runs
+    report({"id": 0}, "migrated")
     app = build_app()
     from tests.chaos.tokens import steps, task
 
@@ -135,6 +139,8 @@ def main() -> None:
     settings.dispose_orm(do_log=False)
     settings.configure_orm()
     children: dict[int, dict[str, Any]] = {}
+    gc.collect()
+    gc.freeze()  # so that a child's collector does not copy every page
     report({"id": 0}, "ready")
     buffer = b""
     while True:

@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import time
-import types
 
 IN_FLIGHT_SECONDS = float(os.environ.get("CHAOS_IN_FLIGHT_SECONDS", "0.12"))
 
@@ -99,6 +98,7 @@ def _endpoint(module):
         return real(*args, **kwargs)
 
     module.TokenEndpoint.refresh = refresh
+    _around(module.TokenEndpoint, "exchange", after="code spent")
 
 
 def _client(module):
@@ -107,20 +107,18 @@ def _client(module):
 
 def _spool(module):
     _around(module.Spool, "put", "before the spool")
+    _around(module.Spool, "_sync", "spooled, not synced")
     _around(module.Spool, "remove", "before the spool is emptied")
-    # The spool's own view of os: its file is written, but not yet under its name.
-    module.os = types.SimpleNamespace(**vars(os))
-    _around_fsync(module.os)
+    # The file is there, but not yet written and not yet under its name.
+    _around(module, "seal", "spool half written")
 
 
-def _around_fsync(namespace):
-    real = namespace.fsync
+def _healing(module):
+    _around(module.Healing, "_try", "before mending")
 
-    def fsync(handle):
-        reached("spool half written")
-        return real(handle)
 
-    namespace.fsync = fsync
+def _installs(module):
+    _around(module.InstallsApi, "reinstall", after="reinstalled")
 
 
 def _rows(module):
@@ -145,6 +143,8 @@ WRAPPERS = {
     f"{PACKAGE}key_client": _client,
     f"{PACKAGE}spool": _spool,
     f"{PACKAGE}rows": _rows,
+    f"{PACKAGE}healing": _healing,
+    f"{PACKAGE}installs_api": _installs,
     f"{PACKAGE}broker_server": _broker,
 }
 
