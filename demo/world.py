@@ -121,7 +121,11 @@ class World:
         permissions = {name for name, _ in permissions_for(STREAMS.values())} - set(without)
         app = self.stripe.register_app([self.redirect_uri], permissions)
         self.airflow.api.put_connection(
-            conn_id, "stripe_app", login=app.install_link, password=app.secret_key
+            conn_id,
+            "stripe_app",
+            login=app.install_link,
+            password=app.secret_key,
+            extra={"app_id": app.app_id},
         )
         return app
 

@@ -124,7 +124,7 @@ class Installer:
     :param app_settings: reads an app's connection.
     :param exchange: exchanges a code with the key of an app's connection.
     :param pause: waits between attempts, seconds.
-    :param note_name: asks for the account's name with the new token and writes it down.
+    :param look_closer: notes what else Stripe tells of a new installation.
     """
 
     def __init__(
@@ -136,10 +136,10 @@ class Installer:
         app_settings: Callable[[str], AppSettings] | None = None,
         exchange: Callable[[str, str], Outcome] | None = None,
         pause: Callable[[float], None] = time.sleep,
-        note_name: Callable[[str, str], object] | None = None,
+        look_closer: Callable[[str, str, Granted], object] | None = None,
     ) -> None:
         self._store = store
-        self._note_name = note_name or _note_name
+        self._look_closer = look_closer or _look_closer
         self._redirect_uri = redirect_uri
         self._states = states or InstallStates()
         self._app_settings = app_settings or _read_app
@@ -308,7 +308,7 @@ class Installer:
             installed_by=user_id,
             allow_account_change=replace,
         )
-        self._note_name(conn_id, granted.access_token)
+        self._look_closer(app_conn_id, conn_id, granted)
         return Installed(conn_id, str(granted.account_id), bool(granted.livemode))
 
 
@@ -367,10 +367,12 @@ def _exchange(app_conn_id: str, code: str) -> Outcome:
     return token_endpoint(app_conn_id, _team(app_conn_id)).exchange(code)
 
 
-def _note_name(conn_id: str, access_token: str) -> None:
+def _look_closer(app_conn_id: str, conn_id: str, granted: Granted) -> None:
     from airflow_provider_stripe_app.oauth.account_name import note_name
+    from airflow_provider_stripe_app.oauth.installs import note_listed
 
-    note_name(conn_id, access_token)
+    note_name(conn_id, granted.access_token)
+    note_listed(app_conn_id, conn_id)
 
 
 def _team(app_conn_id: str) -> str | None:

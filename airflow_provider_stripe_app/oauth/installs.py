@@ -6,6 +6,7 @@ do instead. Runs where the metadata database may be used.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from airflow_provider_stripe_app.oauth.store import TokenStore
 
 TIMEOUT = 20.0
+SHORT_TIMEOUT = 5.0
+"""Seconds, where a person waits for something that can do without."""
 
 
 class InstallsUnavailable(StripeAppError):
@@ -232,6 +235,27 @@ def note_install(conn_id: str, found: Install, now: float) -> None:
         .execution_options(synchronize_session=False)
     )
     transaction(lambda session: session.execute(statement) and None)
+
+
+def note_listed(app_conn_id: str, conn_id: str, *, access_of: AccessOf = app_access) -> None:
+    """Write down what Stripe says of a new installation, where it says anything.
+
+    The daily comparison brings it later all the same, so nothing that goes wrong is told.
+
+    :param app_conn_id: the app's connection.
+    :param conn_id: the installation's connection.
+    :param access_of: finds the Install API of an app connection.
+    """
+    from airflow_provider_stripe_app.oauth.store import TokenStore
+
+    with contextlib.suppress(StripeAppError):
+        one = TokenStore().status(conn_id)
+        access = access_of(app_conn_id, team_of(app_conn_id), SHORT_TIMEOUT)
+        if one is None:
+            return
+        listed = access.api.list(access.app_id, one.account_id)
+        for install in listed if isinstance(listed, list) else []:
+            note_install(conn_id, install, time.time())
 
 
 def answered(

@@ -172,7 +172,7 @@ def flow(states, monkeypatch):
         app_settings=lambda _: settings,
         exchange=exchange,
         pause=lambda _: None,
-        note_name=lambda *_: None,
+        look_closer=lambda *_: None,
     )
     steps.outcomes, steps.asked, steps.store, steps.installed = outcomes, asked, store, installed
     return steps
