@@ -153,6 +153,7 @@ class LeakLab:
             "stripe_app",
             login=self.app.install_link,
             password=self.app.secret_key,
+            extra={"app_id": self.app.app_id},
             description=PLANTED,
         )
         put("own_key", "stripe_app", password=key)

@@ -27,7 +27,7 @@ def whole_story(lab: LeakLab) -> None:
     for dag_id in ("leak_sync", "leak_errors", "leak_plants"):
         lab.airflow.api.wait_for_dag(dag_id)
     runs = [run_syncs(lab)]
-    lose_an_installation(lab)
+    lose_and_mend(lab)
     api = lab.airflow.api
     pending = [("leak_plants", "success"), ("leak_errors", "failed")]
     started = [(dag_id, api.trigger(dag_id, {"note": PLANTED}), state) for dag_id, state in pending]
@@ -158,9 +158,10 @@ def run_syncs(lab: LeakLab) -> tuple[str, str]:
     return "leak_sync", run_id
 
 
-def lose_an_installation(lab: LeakLab) -> None:
-    """The owner of the second account uninstalls; renewing it fails for good."""
-    second = lab.sim.account("acct_1Second")
+def lose_and_mend(lab: LeakLab) -> None:
+    """The tokens of one account die and are mended; the owner of another uninstalls for good."""
+    oauth, first, second = lab.sim.oauth, lab.sim.account(), lab.sim.account("acct_1Second")
+    oauth._end_tokens(first.id, lab.app.client_id, grace=0.0)
     lab.sim.uninstall(lab.app.client_id, second)
     steps = [
         (["stripe-app", "refresh", "shop_cli"], ""),
@@ -171,6 +172,7 @@ def lose_an_installation(lab: LeakLab) -> None:
     ]
     statuses = [status for status, _, _ in lab.commands(*steps)]
     assert statuses == [3, 0, 3, 3, 3]
+    assert oauth.counts["spent_refresh"] >= 1
 
 
 # ---- connections, as people treat them
@@ -192,6 +194,7 @@ def edit_connections(lab: LeakLab) -> None:
     saved = {k: v for k, v in shop.items() if k != "team_name"}
     app = {"connection_id": "shop_app", "conn_type": "stripe_app", "password": key}
     link = {"login": lab.app.install_link}
+    extra = json.dumps({"app_id": lab.app.app_id, "secret_note": key})
     for method, path, body in (
         ("PATCH", "/connections/shop", {**saved, "description": "Saved in the form."}),
         ("PATCH", "/connections/shop_app", {**app, **link, "description": PLANTED}),
@@ -209,7 +212,7 @@ def edit_connections(lab: LeakLab) -> None:
                 "actions": [
                     {
                         "action": "create",
-                        "entities": [{**app, **link, "extra": json.dumps({"secret_note": key})}],
+                        "entities": [{**app, **link, "extra": extra}],
                         "action_on_existence": "overwrite",
                     },
                     {"action": "update", "entities": [{**saved, "description": "bulk"}]},
