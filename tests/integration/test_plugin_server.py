@@ -481,34 +481,6 @@ def test_missing_tables_are_named_with_the_command(server: PluginServer, ann: Br
             sql(server, f"ALTER TABLE {name}_away RENAME TO {name}")
 
 
-def test_keep_alive_of_two_processes_renews_a_token_in_use_once(
-    server: PluginServer, ann: Browser
-) -> None:
-    import subprocess
-    import sys
-    import time
-
-    server.app_connection("alive_app")
-    install(server, ann, "alive_app")
-    sql(
-        server,
-        "UPDATE stripe_app_installation SET last_used_at = ?, access_expires_at = ?, "
-        "last_refreshed_at = last_refreshed_at - 3000 WHERE conn_id = 'alive_app'",
-        time.time(),
-        time.time() + 300,
-    )
-    before = server.sim.oauth.counts["refresh"]
-    code = (
-        "from airflow_provider_stripe_app.plugin.keepalive import KeepAlive, _default_store\n"
-        "KeepAlive(_default_store, lambda: True).look()\n"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code], env=server.env) for _ in range(2)]
-    assert [process.wait(timeout=90) for process in both] == [0, 0]
-    assert server.sim.oauth.counts["refresh"] == before + 1
-    query = "SELECT generation FROM stripe_app_installation WHERE conn_id = 'alive_app'"
-    assert sql(server, query) == [(2,)]
-
-
 # -- without a browser in Airflow
 
 
