@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_stripe_app.oauth import install_target
-from airflow_provider_stripe_app.plugin.security import is_authorized, may
+from airflow_provider_stripe_app.plugin.security import may, may_create
 from airflow_provider_stripe_app.plugin.web import Forbidden
 
 
@@ -26,7 +26,7 @@ def check_install(user: Any, app_conn_id: str, conn_id: str) -> None:
         check_change(user, conn_id)
         return
     app = install_target.find_row(app_conn_id)
-    if not is_authorized(user, conn_id, "POST", app.team_name if app is not None else None):
+    if not may_create(user, conn_id, app.team_name if app is not None else None):
         raise Forbidden(f"You may not create the connection {conn_id}.")
 
 

@@ -95,6 +95,19 @@ def may(user: Any, conn_id: str, method: Method) -> bool:
     return bool(allowed(user, [conn_id], method))
 
 
+def may_create(user: Any, conn_id: str, team: str | None) -> bool:
+    """Tell whether the user may create a connection in a team. May block.
+
+    If it was there before and its installation still is, that one's team is asked about, too.
+
+    :param user: Airflow's user.
+    :param conn_id: a connection that does not exist.
+    :param team: the team it will belong to.
+    """
+    teams = {team, *(_installation_teams([conn_id]).values() if _multi_team() else ())}
+    return all(is_authorized(user, conn_id, "POST", one) for one in teams)
+
+
 def readable(user: Any, conn_ids: Iterable[str]) -> set[str]:
     """Return those of ``conn_ids`` that the user may see."""
     return allowed(user, conn_ids, "GET")
@@ -119,17 +132,22 @@ def allowed(user: Any, conn_ids: Iterable[str], method: Method) -> set[str]:
 
 def _teams(conn_ids: list[str]) -> dict[str, set[str | None]]:
     """Return the team of each connection, and that of the installation that it holds."""
-    from airflow.configuration import conf
     from airflow.models.connection import Connection
 
     if not conn_ids:
         return {}
     of_rows: Mapping[str, str | None] = Connection.get_conn_id_to_team_name_mapping(conn_ids)
     teams = {one: {of_rows.get(one)} for one in conn_ids}
-    if conf.getboolean("core", "multi_team", fallback=False):
+    if _multi_team():
         for one, team in _installation_teams(conn_ids).items():
             teams[one] = {team} if one not in of_rows else teams[one] | {team}
     return teams
+
+
+def _multi_team() -> bool:
+    from airflow.configuration import conf
+
+    return bool(conf.getboolean("core", "multi_team", fallback=False))
 
 
 def _installation_teams(conn_ids: list[str]) -> dict[str, str]:

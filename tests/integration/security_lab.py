@@ -50,12 +50,18 @@ class SecureServer(PluginServer):
     :param sim: the simulated Stripe.
     :param auth: the auth manager.
     :param template: a metadata database to begin with.
+    :param users: of the simple auth manager: name and role, or role and team.
     """
 
     def __init__(
-        self, home: Path, sim: SimulatedStripe, auth: AuthManager, template: Path | None = None
+        self,
+        home: Path,
+        sim: SimulatedStripe,
+        auth: AuthManager,
+        template: Path | None = None,
+        users: Mapping[str, str] = USERS,
     ) -> None:
-        super().__init__(home, sim, {"ann": "admin", **USERS})
+        super().__init__(home, sim, {"ann": "admin", **users})
         self.auth = auth
         self.public_url = self.url
         self._template = template
@@ -83,11 +89,14 @@ class SecureServer(PluginServer):
     def database(self) -> Path:
         return self.home / "airflow.db"
 
-    def prepare(self, teams: object = ()) -> None:
+    def prepare(self, teams: Sequence[str] = ()) -> None:
+        self.env["AIRFLOW__CORE__MULTI_TEAM"] = str(bool(teams))
         if self._template is not None:
             shutil.copy(self._template, self.database)
         else:
             self.airflow("db", "migrate")
+        for team in teams:
+            self.sql("INSERT INTO team (name) VALUES (?)", team)
         if self.auth == "fab":
             (done,) = self.airflow_steps(create_user("ann", "Admin"))
             assert done[0] in {0, None}, done
@@ -175,12 +184,17 @@ class SecureServer(PluginServer):
     def installed(self, app: str, installation: str, account: str = SHOP) -> object:
         """Make an app's connection and install it with a browser; return the app."""
         made = self.app_connection(app)
-        ann = self.browser("ann")
-        form = self.form(ann, "ann", conn_id=app, installation_conn_id=installation)
-        started = ann.post("/stripe-app/install", form)
-        sent = ann.get(self.inside(self.consent(started.location, account)))
-        assert "notice=installed" in sent.location, sent.text
+        self.install(app, installation, "ann", account)
         return made
+
+    def install(self, app: str, installation: str, user: str, account: str = SHOP) -> None:
+        """Install an app as a user does in a browser."""
+        browser = self.browser(user)
+        form = self.form(browser, user, conn_id=app, installation_conn_id=installation)
+        started = browser.post("/stripe-app/install", form)
+        assert started.status == 303, started.text
+        sent = browser.get(self.inside(self.consent(started.location, account)))
+        assert "notice=installed" in sent.location, sent.text
 
 
 @dataclass(frozen=True)
@@ -259,15 +273,17 @@ def secure_server(
     *,
     public_url: str = "",
     env: Mapping[str, str] | None = None,
+    users: Mapping[str, str] = USERS,
+    teams: Sequence[str] = (),
 ) -> Iterator[SecureServer]:
     """Run one; ``public_url`` is what a proxy in front of it is called."""
     with SimulatedStripe(seed=7) as sim:
-        server = SecureServer(home, sim, auth, template)
+        server = SecureServer(home, sim, auth, template, users)
         server.env.update(env or {})
         if public_url:
             server.behind_proxy(public_url)
         try:
-            server.start()
+            server.start(teams)
             yield server
         finally:
             server.stop()

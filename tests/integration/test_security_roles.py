@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-from plugin_server import Answer, Browser
+from plugin_server import PASSWORD, Answer, Browser, _Forms
 from security_lab import (
     SHOP,
     AuthManager,
@@ -100,3 +100,18 @@ def lost(lines: list[tuple], before: Rows, table: str) -> bool:
     if table == "stripe_app_install_state":
         return not set(map(repr, before[table])) <= set(map(repr, lines))
     return lines != before[table]
+
+
+@pytest.mark.parametrize("server", ["fab"], indirect=True)
+def test_login_form_of_fab_leads_back_to_the_page(server: SecureServer) -> None:
+    browser = server.browser(None)
+    asked = browser.session.get(f"{server.url}/stripe-app/", timeout=30)
+    assert "/auth/login/" in asked.url, asked.url
+    parser = _Forms()
+    parser.feed(asked.text)
+    (form,) = [one for one in parser.forms if "csrf_token" in one]
+    form = {**form, "username": "op_1", "password": PASSWORD}
+    form.pop("action")
+    page = browser.session.post(asked.url, data=form, timeout=30)
+    assert page.url == f"{server.url}/stripe-app/", page.url
+    assert INSTALLATION in page.text
