@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from demo.compare import StripeReader, differing_paths
@@ -112,6 +113,19 @@ def test_a_missing_permission_fails_the_run_and_is_named(world: World) -> None:
     log = api.logs("stripe_narrow", run_id)
     assert f"the permission {MISSING} is missing" in log
     assert "AirflowFailException" in log
+
+
+def test_the_server_was_told_of_every_sync(world: World) -> None:
+    engine = create_engine(world.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    query = "SELECT conn_id, stream, ok, permission, complete_to, dag_id FROM stripe_app_stream"
+    with engine.connect() as database:
+        told = {(one.conn_id, one.stream): one for one in database.execute(text(query))}
+    engine.dispose()
+    assert {stream for conn_id, stream in told if conn_id == INSTALLATION} == set(TABLES)
+    good = [one for one in told.values() if one.conn_id == INSTALLATION]
+    assert all(one.ok and one.complete_to for one in good)
+    bad = [one for one in told.values() if one.conn_id == NARROW and not one.ok]
+    assert {(one.permission, one.dag_id) for one in bad} == {(MISSING, "stripe_narrow")}
 
 
 def test_the_simulation_tells_everybody_the_same(world: World) -> None:
