@@ -23,9 +23,7 @@ from airflow_provider_stripe_app.exceptions import (
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
 
-    from airflow_provider_stripe_app.oauth.last_syncs import LastSync
     from airflow_provider_stripe_app.oauth.status import InstallationStatus
     from airflow_provider_stripe_app.oauth.store import TokenStore
 
@@ -60,21 +58,13 @@ def not_installed(conn_id: str) -> ReauthorizationRequired:
 @command
 def status(args: Namespace) -> Result:
     """Show installations; the exit status says whether somebody has to do something."""
-    from airflow_provider_stripe_app.oauth import config
-    from airflow_provider_stripe_app.oauth.health import overview
-    from airflow_provider_stripe_app.oauth.last_syncs import last_syncs
-    from airflow_provider_stripe_app.oauth.permissions import permissions_of
+    from airflow_provider_stripe_app.oauth.checkup import checkup
 
     store, now = _store(), time.time()
     found = store.installations() if args.conn_id is None else [installed(store, args.conn_id)]
-    syncs = last_syncs(args.conn_id)
-    missing = {
-        one.conn_id: permissions_of(one, syncs.get(one.conn_id, ())).missing for one in found
-    }
-    report = overview(found, now, deployment=config.deployment_id(), missing=missing)
+    report = checkup(found, now)
     shown = [
-        _words(one, said, syncs.get(one.conn_id, ()), now)
-        for one, said in zip(found, report["installations"], strict=True)
+        _words(one, said, now) for one, said in zip(found, report["installations"], strict=True)
     ]
     if len(found) > 1:
         counts = ", ".join(f"{count} {word}" for word, count in report["counts"].items())
@@ -98,9 +88,7 @@ def status_code(report: dict[str, Any]) -> int:
     return 0 if report["healthy"] else FAILED
 
 
-def _words(
-    one: InstallationStatus, said: dict[str, Any], syncs: Sequence[LastSync], now: float
-) -> str:
+def _words(one: InstallationStatus, said: dict[str, Any], now: float) -> str:
     from airflow_provider_stripe_app.oauth.words import mode_words, relative
 
     name = f" ({one.account_name})" if one.account_name else ""
@@ -113,11 +101,15 @@ def _words(
         f"{relative(one.last_refreshed_at, now)}, generation {one.generation}; without any renewal "
         f"the installation ends {relative(one.refresh_expires_at, now)}",
     ]
-    failed = [sync for sync in syncs if not sync.ok]
-    if syncs:
-        newest = max(sync.at for sync in syncs)
-        lines.append(f"last sync {relative(newest, now)}, {len(syncs)} streams")
-    lines += [f"{sync.stream} failed {relative(sync.at, now)}: {sync.error}" for sync in failed]
+    streams = said["streams"]
+    if streams:
+        newest = max(sync["at"] for sync in streams)
+        lines.append(f"{len(streams)} streams synced, the last one at {newest}")
+    lines += [
+        f"{sync['stream']} failed at {sync['at']}: {sync['error']}"
+        for sync in streams
+        if not sync["ok"]
+    ]
     return "\n  ".join(lines)
 
 

@@ -150,7 +150,9 @@ class TokenStore(InstallationRecords):
                 even_lost=even_lost,
             )
             first_generation = min(first_generation, seen.generation)
-            if decision is Decision.USE or (forced and seen.generation > first_generation):
+            # Who asks for a renewal wants another token than the one that was there.
+            wanted = seen.generation > first_generation if forced else decision is Decision.USE
+            if wanted:
                 self._mark_used(seen, now)
                 return seen.grant
             if decision is Decision.CAPPED:
