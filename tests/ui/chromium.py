@@ -33,9 +33,13 @@ def is_required() -> bool:
     return any(os.environ.get(name, "").lower() in {"1", "true", "yes"} for name in names)
 
 
-def launch(playwright: Playwright, executable: str) -> Browser:
-    """Start the browser; names of hosts lead nowhere, so only 127.0.0.1 can be reached."""
-    arguments = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+def launch(playwright: Playwright, executable: str, hosts: str = "") -> Browser:
+    """Start the browser; names of hosts lead nowhere, so only 127.0.0.1 can be reached.
+
+    :param hosts: rules for names that lead somewhere: ``MAP name 127.0.0.1:port``.
+    """
+    rules = [hosts, "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
+    arguments = [f"--host-resolver-rules={', '.join(filter(None, rules))}"]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses to start as root with it
     if not _shared_memory_is_enough():

@@ -28,12 +28,15 @@ def _skipped(report: Any) -> bool:
     return isinstance(report.longrepr, tuple) and HOW_TO_GET_IT in report.longrepr[2]
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say at the end of the run, where one looks, that the pages were not tested."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Generator[None, Any, Any]:
+    """Say at the very end of the run, where one looks, that the pages were not tested."""
+    result = yield
     skipped = [one for one in terminalreporter.stats.get("skipped", []) if _skipped(one)]
     if skipped:
         text = f"WARNING: {len(skipped)} tests of the pages DID NOT RUN: {HOW_TO_GET_IT}"
         terminalreporter.write_line(text, red=True, bold=True)
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +68,9 @@ def browser(chromium_path: str) -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture(scope="module")
-def login_states(server: PluginServer, browser: Any) -> dict[str, Any]:
-    """What a login leaves in the browser, by user: filling in the form once a module is enough."""
+@pytest.fixture(scope="session")
+def tokens() -> dict[str, str]:
+    """Airflow's tokens by user: one test logs in with the form, the others need not."""
     return {}
 
 
@@ -89,10 +92,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.fixture
 def visit(
-    server: PluginServer,
-    browser: Any,
-    login_states: dict[str, Any],
-    request: pytest.FixtureRequest,
+    server: PluginServer, browser: Any, tokens: dict[str, str], request: pytest.FixtureRequest
 ) -> Iterator[Visit]:
     """Make visitors; at the end, none of their browsers may have complained."""
     visitors: list[Visitor] = []
@@ -101,16 +101,10 @@ def visit(
     def make(
         user: str | None = "ann", width: int = 1280, height: int = 900, **more: Any
     ) -> Visitor:
-        if user is not None and user not in login_states:
-            newcomer = make(None)
-            newcomer.open("/auth/login")
-            newcomer.log_in(user)
-            login_states[user] = newcomer.context.storage_state()
-            newcomer.context.close()
-        state = login_states[user] if user is not None else None
-        viewport = {"width": width, "height": height}
-        context = browser.new_context(viewport=viewport, storage_state=state, **more)
+        context = browser.new_context(viewport={"width": width, "height": height}, **more)
         visitors.append(Visitor(server, context))
+        if user is not None:
+            visitors[-1].take_session(tokens, user)
         return visitors[-1]
 
     yield make

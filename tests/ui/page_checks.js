@@ -172,6 +172,10 @@ const checks = {
       visible: outline && inside};
   },
 
+  brightness() {
+    return luminance(behind(document.body)) > 0.5 ? "light" : "dark";
+  },
+
   controls() {
     return interactive().map(name);
   },

@@ -71,6 +71,11 @@ def keyboard(page: Page) -> list[str]:
     return bad
 
 
+def brightness(page: Page) -> str:
+    """Return whether a page is ``light`` or ``dark``."""
+    return str(_measure(page, "brightness"))
+
+
 def everything(page: Page, *, phone: bool) -> list[str]:
     """Return all that is wrong with a page, for one message.
 

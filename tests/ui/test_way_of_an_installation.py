@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from conftest import OTHER_ACCOUNT, Visit
+from furniture import empty, expire, sql
 from plugin_server import PERMISSIONS, PluginServer
 
 pytestmark = pytest.mark.airflow
@@ -12,103 +15,187 @@ pytestmark = pytest.mark.airflow
 SHOP = "acct_1SimulatedStripe"
 
 
-def card(visitor, conn_id: str):
-    """Return the part of the page that shows a connection."""
-    heading = visitor.page.get_by_role("heading", name=conn_id, exact=True)
-    return visitor.page.get_by_role("article").filter(has=heading)
-
-
-def sql(server: PluginServer, statement: str, *values: object) -> list[tuple]:
-    import sqlite3
-
-    with sqlite3.connect(server.home / "airflow.db", timeout=20) as database:
-        return database.execute(statement, values).fetchall()
-
-
-def expire(server: PluginServer, conn_id: str) -> None:
-    """Let the stored access token be over, so that the next use has to refresh."""
-    statement = "UPDATE stripe_app_installation SET access_expires_at = 1 WHERE conn_id = ?"
-    sql(server, statement, conn_id)
-
-
-def test_a_person_goes_from_no_connection_to_installed_to_reauthorized(server, visit) -> None:
+def test_a_person_goes_from_no_connection_to_installed_to_reauthorized(
+    server: PluginServer, visit: Visit
+) -> None:
+    empty(server)
     app = server.sim.oauth.register_app(
         redirect_uris=[server.redirect_uri], permissions=PERMISSIONS
     )
     ann = visit(None)
 
-    # The page asks for a login, and leads to where one wanted to go.
+    # The page asks for a login, leads to where one wanted to go, and says how to begin.
     ann.open("/stripe-app/")
     assert "/auth/login" in ann.page.url
     ann.log_in("ann")
-    ann.page.get_by_role("heading", name="Stripe App", level=1).wait_for()
-    ann.page.get_by_text("no connection of type Stripe App").wait_for()
+    ann.page.get_by_role("heading", name="Nothing is installed yet").wait_for()
+    ann.page.get_by_role("link", name="Add a connection").click()
 
-    # The connection, in Airflow's own form.
-    ann.open("/")
-    ann.open_connections()
-    ann.add_connection("stripe_ui", app.install_link, app.secret_key)
+    # The connection, in Airflow's own form; then the page, by Airflow's navigation.
+    ann.add_connection("way", app.install_link, app.secret_key)
     ann.save_connection()
-
-    # Install.
     ann.open_from_navigation()
-    one = card(ann, "stripe_ui")
-    one.get_by_text("not installed", exact=True).wait_for()
-    one.get_by_role("button", name="Install").click()
-    ann.page.get_by_text("customer_read").wait_for()
-    ann.consent(SHOP)
-    ann.page.get_by_text("Installed: stripe_ui").wait_for()
-    one = card(ann, "stripe_ui")
-    one.get_by_text("healthy", exact=True).wait_for()
-    one.get_by_text(SHOP).wait_for()
+    ann.sees("not installed", ann.item("way"))
 
-    one.get_by_role("button", name="Test", exact=True).click()
-    ann.page.get_by_text("stripe_ui works").wait_for()
+    ann.press("Install in Stripe", ann.item("way"))
+    ann.sees("customer_read", ann.page.locator("body"))
+    ann.consent(SHOP)
+    assert ann.notice() == "Installed: way is ready for your DAGs."
+    ann.open_installation("way")
+    ann.sees("healthy")
+    ann.sees(SHOP)
+    ann.press("Test")
+    assert "way works" in ann.notice()
 
     # The account's owner removes the app: the next renewal finds out, and the page says what to do.
     server.sim.oauth.uninstall(SHOP, app.client_id)
-    expire(server, "stripe_ui")
+    expire(server, "way")
     ann.expected.append("status of 400")
-    card(ann, "stripe_ui").get_by_role("button", name="Test", exact=True).click()
-    ann.page.get_by_text(re.compile("reauthorize", re.IGNORECASE)).first.wait_for()
+    ann.press("Test")
+    ann.page.get_by_role("alert").wait_for()
+    assert "reauthorize" in ann.page.get_by_role("alert").inner_text().lower()
     ann.open("/stripe-app/")
-    one = card(ann, "stripe_ui")
-    one.get_by_text("Press Reauthorize").wait_for()
-    one.get_by_role("button", name="Reauthorize").click()
+    ann.sees("Press Reauthorize", ann.row("way"))
+    ann.press("Reauthorize", ann.row("way"))
     ann.consent(SHOP)
-    card(ann, "stripe_ui").get_by_text("healthy", exact=True).wait_for()
-    card(ann, "stripe_ui").get_by_role("button", name="Test", exact=True).click()
-    ann.page.get_by_text("stripe_ui works").wait_for()
+    assert "Installed" in ann.notice()
+    ann.open_installation("way")
+    ann.sees("healthy")
+    ann.press("Test")
+    assert "way works" in ann.notice()
+    history = ann.page.get_by_role("table", name="History").inner_text()
+    assert history.index("Grant lost") < history.rindex("Installed"), "the newest is first"
+    assert history.count("Installed") == 2
+    assert "by ann" in history
 
 
 def test_saving_an_installed_connection_in_airflows_form_neither_shows_nor_loses_tokens(
-    server, visit
+    server: PluginServer, visit: Visit
 ) -> None:
-    app = server.app_connection("edited_ui")
+    app: Any = server.app_connection("edited")
     ann = visit()
-    ann.open("/stripe-app/")
-    card(ann, "edited_ui").get_by_role("button", name="Install").click()
-    ann.consent(SHOP)
+    ann.install("edited", SHOP)
     tokens = server.sim.oauth.current_tokens(SHOP, app.client_id)
+    assert tokens
     secrets = [*tokens, app.secret_key]
 
-    ann.open("/connections")
     answers: list[str] = []
     ann.page.on("response", lambda answer: "/api/" in answer.url and answers.append(answer.text()))
-    ann.edit_connection("edited_ui")
+    ann.open("/connections")
+    ann.edit_connection("edited")
     form = ann.connection_form()
     form.get_by_role("textbox", name="Description").fill("Sales of the shop")
+    shown = ann.page.content()
     for part in ("Extra Fields", "Extra Fields JSON"):
         form.get_by_role("button", name=part, exact=True).click()
-        shown = ann.page.content()
-        assert not [one for one in secrets if one in shown]
+        form.get_by_role("button", name=part, exact=True, expanded=True).wait_for()
+        shown += ann.page.content()
     ann.save_connection()
-    assert not [one for one in secrets for answer in answers if one in answer]
+    assert "broker_token" in shown, "the form was open"
+    assert any('"edited"' in answer for answer in answers)
+    assert not [one for one in secrets if one in shown or any(one in text for text in answers)]
 
-    expire(server, "edited_ui")
-    ann.open("/stripe-app/")
-    card(ann, "edited_ui").get_by_role("button", name="Test", exact=True).click()
-    ann.page.get_by_text("edited_ui works").wait_for()
-    (row,) = sql(server, "SELECT description FROM connection WHERE conn_id = 'edited_ui'")
-    assert row == ("Sales of the shop",)
+    expire(server, "edited")
+    ann.open_installation("edited")
+    ann.press("Test")
+    assert "edited works" in ann.notice()
     assert server.sim.oauth.current_tokens(SHOP, app.client_id) != tokens, "it was renewed"
+    (row,) = sql(server, "SELECT description FROM connection WHERE conn_id = 'edited'")
+    assert row == ("Sales of the shop",)
+
+
+def test_another_account_is_asked_about_before_it_takes_a_place(
+    server: PluginServer, visit: Visit
+) -> None:
+    server.app_connection("swapped")
+    ann = visit()
+    ann.install("swapped", SHOP)
+    ann.open_installation("swapped")
+    ann.press("Reauthorize")
+    ann.consent(OTHER_ACCOUNT)
+    ann.page.get_by_role("heading", name="Replace the account").wait_for()
+    ann.page.get_by_role("link", name=f"Keep {SHOP}").click()
+    ann.sees(SHOP, ann.row("swapped"))
+    ann.open_installation("swapped")
+    ann.press("Reauthorize")
+    ann.consent(OTHER_ACCOUNT)
+    ann.press(f"Replace {SHOP} by {OTHER_ACCOUNT}")
+    assert "Installed" in ann.notice()
+    ann.open("/stripe-app/")
+    ann.sees(OTHER_ACCOUNT, ann.row("swapped"))
+
+
+def test_an_installation_that_the_owner_denies_says_so(server: PluginServer, visit: Visit) -> None:
+    server.app_connection("denied")
+    ann = visit()
+    ann.open("/stripe-app/")
+    ann.press("Install in Stripe", ann.item("denied"))
+    ann.expected.append("status of 400")
+    ann.page.wait_for_url(f"{server.sim.url}/**")
+    ann.page.get_by_role("button", name="Deny").click()
+    ann.sees("denied", ann.page.get_by_role("alert"))
+    ann.page.get_by_role("link", name="Open the Stripe App page").click()
+    ann.sees("not installed", ann.item("denied"))
+
+
+def test_a_second_account_of_an_app_gets_a_connection_of_its_own(
+    server: PluginServer, visit: Visit
+) -> None:
+    server.app_connection("shops")
+    ann = visit()
+    ann.install("shops", SHOP, "shops_germany")
+    ann.install("shops", OTHER_ACCOUNT, "shops_france")
+    ann.open("/stripe-app/")
+    ann.sees(SHOP, ann.row("shops_germany"))
+    ann.sees(OTHER_ACCOUNT, ann.row("shops_france"))
+    ann.sees("Installed as shops_france, shops_germany", ann.item("shops"))
+
+
+def test_what_was_disconnected_can_be_installed_again(server: PluginServer, visit: Visit) -> None:
+    app: Any = server.app_connection("left")
+    ann = visit()
+    ann.install("left", SHOP)
+    ann.open_installation("left")
+    ann.page.get_by_text("Disconnect").first.click()
+    ann.press("Forget it here")
+    assert "Forgotten" in ann.notice()
+    assert server.sim.oauth.current_tokens(SHOP, app.client_id), "at Stripe it is still installed"
+    ann.install("left", SHOP)
+    assert "Installed" in ann.notice()
+
+
+def test_who_may_see_no_connections_sees_a_sentence_instead(visit: Visit) -> None:
+    vera = visit("vera")
+    vera.expected.append("status of 403")
+    vera.open("/stripe-app/")
+    assert "your Airflow role may not see any" in vera.page.get_by_role("alert").inner_text()
+    assert vera.page.locator("main").get_by_role("button").count() == 0
+
+
+def test_the_list_is_searched_and_narrowed(server: PluginServer, visit: Visit) -> None:
+    server.app_connection("found_app")
+    ann = visit()
+    ann.install("found_app", SHOP, "needle_one")
+    ann.install("found_app", OTHER_ACCOUNT, "needle_two")
+    ann.open("/stripe-app/")
+    ann.page.get_by_role("searchbox").fill("needle")
+    ann.page.keyboard.press("Enter")
+    ann.page.wait_for_url("**?q=needle")
+    rows = ann.page.get_by_role("table", name="Installations").get_by_role("rowheader")
+    assert sorted(re.split(r"\s", text)[0] for text in rows.all_inner_texts()) == [
+        "needle_one",
+        "needle_two",
+    ]
+    ann.page.get_by_role("link", name=re.compile("healthy")).click()
+    ann.page.wait_for_url("**health=healthy**")
+    assert rows.count() == 2
+    ann.page.get_by_role("link", name="Show all").click()
+    ann.page.get_by_role("heading", name="Apps").wait_for()
+
+
+def test_the_redirect_uri_is_copied_by_its_button(server: PluginServer, visit: Visit) -> None:
+    ann = visit(permissions=["clipboard-read", "clipboard-write"])
+    ann.open("/stripe-app/")
+    ann.press("Copy")
+    ann.page.get_by_role("button", name="Copied").wait_for()
+    assert ann.page.evaluate("navigator.clipboard.readText()") == server.redirect_uri

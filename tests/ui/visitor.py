@@ -87,6 +87,16 @@ class Visitor:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(lambda url: "/auth/login" not in url)
 
+    def take_session(self, tokens: dict[str, str], user: str) -> None:
+        """Be logged in without the form.
+
+        :param tokens: those that are known, by user; gets this one's.
+        """
+        if user not in tokens:
+            tokens[user] = self.server.browser(user).session.cookies["_token"]
+        cookie = {"name": "_token", "value": tokens[user], "url": f"{self.server.url}/"}
+        self.context.add_cookies([{**cookie, "httpOnly": True}])
+
     def open(self, path: str) -> None:
         """Open an address of this Airflow."""
         self.page.goto(f"{self.server.url}{path}")
@@ -141,3 +151,45 @@ class Visitor:
         self.page.get_by_label("Account").select_option(account)
         self.page.get_by_role("button", name=decision, exact=True).click()
         self.page.wait_for_url(f"{self.server.url}/stripe-app/**")
+
+    def row(self, conn_id: str) -> Locator:
+        """Return the row of an installation in the list, which must be the page shown."""
+        link = self.page.get_by_role("link", name=conn_id, exact=True)
+        return self.page.get_by_role("row").filter(has=link)
+
+    def item(self, conn_id: str) -> Locator:
+        """Return the item of an app, or of another connection, in the list."""
+        name = self.page.get_by_text(conn_id, exact=True)
+        return self.page.get_by_role("listitem").filter(has=name)
+
+    def press(self, name: str, within: Locator | None = None) -> None:
+        """Press the button with exactly this name, of which there must be one."""
+        (within or self.page.locator("main")).get_by_role("button", name=name, exact=True).click()
+
+    def sees(self, text: str | re.Pattern[str], within: Locator | None = None) -> None:
+        """Wait until a text is shown."""
+        (within or self.page.locator("main")).get_by_text(text).first.wait_for()
+
+    def notice(self) -> str:
+        """Return what the page says above everything else."""
+        return self.page.get_by_role("status").inner_text()
+
+    def open_installation(self, conn_id: str) -> None:
+        """Open the page of an installation from the list."""
+        self.open("/stripe-app/")
+        self.page.get_by_role("link", name=conn_id, exact=True).click()
+        self.page.get_by_role("heading", name=conn_id, level=1).wait_for()
+
+    def install(self, app_conn_id: str, account: str, conn_id: str = "") -> None:
+        """Install an app as one does with the mouse.
+
+        :param conn_id: a connection of its own for the installation; empty takes the suggestion.
+        """
+        self.open("/stripe-app/")
+        item = self.item(app_conn_id)
+        if conn_id:
+            item.locator("summary").click()
+            item.get_by_label("Connection for the installation").fill(conn_id)
+            item = item.locator("details")
+        self.press("Install in Stripe", item)
+        self.consent(account)
