@@ -23,21 +23,31 @@ def _nav_href() -> str:
     """Return the page's path below ``[api] base_url``, which alone knows a proxy's prefix."""
     from airflow.configuration import conf
 
-    base_path = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    try:
+        base_path = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    except ValueError:  # Airflow itself will say what is wrong with it
+        base_path = ""
     return f"{base_path}{URL_PREFIX}/"
 
 
-def _build_app() -> Any:
-    """Return the sub-app, or one that says it is broken: Airflow must start all the same."""
+def _build_app() -> Any | None:
+    """Return the sub-app, or one that says it is broken, or nothing: Airflow starts all the same.
+
+    What is raised while Airflow collects its plugins stops the whole API server.
+    """
     try:
         from airflow_provider_stripe_app.plugin.app import create_app
 
         return create_app()
     except Exception:
         log.exception("The Stripe App pages could not be loaded; Airflow goes on without them.")
+    try:
         from airflow_provider_stripe_app.plugin.fallback import create_fallback_app
 
         return create_fallback_app()
+    except Exception:
+        log.exception("Not even the page that says so could be made.")
+        return None
 
 
 class StripeAppPlugin(AirflowPlugin):
@@ -48,7 +58,8 @@ class StripeAppPlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Built when the API server reads it, never in a worker or a DAG processor."""
-        return [{"app": _build_app(), "url_prefix": URL_PREFIX, "name": "Stripe App"}]
+        app = _build_app()
+        return [] if app is None else [{"app": app, "url_prefix": URL_PREFIX, "name": "Stripe App"}]
 
     @cached_property
     def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -183,13 +183,18 @@ class PluginServer:
             )
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            with contextlib.suppress(requests.RequestException):
-                if requests.get(f"{self.url}/stripe-app/health", timeout=2).json().get("provider"):
-                    return
+            if self.ready():
+                return
             if self._process.poll() is not None:
                 break
             time.sleep(0.2)
         raise AssertionError(f"the API server did not start:\n{self.log.read_text()[-4000:]}")
+
+    def ready(self) -> bool:
+        with contextlib.suppress(requests.RequestException):
+            health = requests.get(f"{self.url}/stripe-app/health", timeout=2)
+            return bool(health.json().get("provider"))
+        return False
 
     def stop(self) -> None:
         if self._process is None:
