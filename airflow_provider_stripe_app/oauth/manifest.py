@@ -20,6 +20,7 @@ DEFAULT_VERSION = "0.0.1"
 DEFAULT_ICON = "./icon.png"
 
 _APP_ID = re.compile(r"[a-zA-Z0-9_\-.]+")
+_ICON = re.compile(r"\./(?:\.\./|[a-zA-Z0-9_/\-])[^.\s]*\.png")
 _FORBIDDEN_WORDS = re.compile(r"stripe|\b(?:apps?|free|paid)\b", re.IGNORECASE)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -64,13 +65,34 @@ def check_version(version: str) -> str:
 
 
 def check_icon(icon: str) -> str:
-    """Return ``icon`` if it is a relative PNG path; raise :class:`ConfigurationError` otherwise."""
-    if not re.fullmatch(r"\./[^\s]+\.png", icon):
+    """Return ``icon`` if it is a path as Stripe's schema wants it; raise
+    :class:`ConfigurationError` otherwise.
+    """
+    if not _ICON.fullmatch(icon):
         raise ConfigurationError(
             f"The icon {icon!r} is not usable: write a path like ./icon.png, next to "
-            "stripe-app.json."
+            "stripe-app.json, without spaces or other dots, to a PNG of 300 x 300 pixels."
         )
     return icon
+
+
+def check_icon_file(data: bytes) -> tuple[int, int]:
+    """Return the width and height of an icon if it is a square PNG; Stripe wants 300 x 300 pixels.
+
+    :param data: the file; its first 24 bytes are enough.
+    :raises ConfigurationError: saying what it is instead.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 24:
+        raise ConfigurationError(
+            "The icon is not a PNG file, which Stripe wants: save the picture as PNG, 300 x 300 "
+            "pixels."
+        )
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    if width != height or not width:
+        raise ConfigurationError(
+            f"The icon is {width} x {height} pixels, but must be square: make it 300 x 300."
+        )
+    return width, height
 
 
 def check_redirect_uri(uri: str) -> str:
@@ -149,6 +171,61 @@ def build_manifest(
         ],
         "ui_extension": {"views": []},
     }
+
+
+REQUIRED = ("id", "version", "name", "icon", "permissions", "ui_extension")
+KNOWN = frozenset(
+    {
+        *REQUIRED,
+        "$schema",
+        "allowed_redirect_uris",
+        "constants",
+        "distribution_type",
+        "post_install_action",
+        "sandbox_install_compatible",
+        "stripe_api_access_type",
+    }
+)
+_REDIRECT = re.compile(r"https?://.*/.+")
+
+
+def schema_problems(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what Stripe's published schema does not accept in a manifest, nothing if it is fine.
+
+    The schema is https://github.com/stripe/stripe-apps/blob/main/schema/stripe-app.schema.json, as
+    far as it is about data-only apps with OAuth. Whether a permission exists is Stripe's to say:
+    there are new ones now and then.
+
+    :param manifest: the manifest, from here or edited by hand.
+    """
+    problems = [f"{name!r} is missing" for name in REQUIRED if name not in manifest]
+    problems += [f"{name!r} is not known to Stripe" for name in manifest if name not in KNOWN]
+    patterns = {"id": _APP_ID, "version": re.compile(r".+"), "name": re.compile(r".+")}
+    for name, pattern in {**patterns, "icon": _ICON}.items():
+        value = manifest.get(name, "")
+        if name in manifest and not (isinstance(value, str) and pattern.fullmatch(value)):
+            problems.append(f"{name!r} is {value!r}, which Stripe does not accept")
+    permissions = manifest.get("permissions", [])
+    entries = permissions if isinstance(permissions, list) else [permissions]
+    problems += [f"a permission is {one!r}" for one in entries if not _is_permission(one)]
+    uris = manifest.get("allowed_redirect_uris") or []
+    entries = uris if isinstance(uris, list) else [uris]
+    problems += [
+        f"a redirect URI is {one!r}"
+        for one in entries
+        if not (isinstance(one, str) and _REDIRECT.fullmatch(one))
+    ]
+    if not isinstance(manifest.get("ui_extension", {}), Mapping):
+        problems.append(
+            "'ui_extension' must be an object; for an app without pages {\"views\": []}"
+        )
+    return problems
+
+
+def _is_permission(one: Any) -> bool:
+    if not isinstance(one, Mapping) or set(one) != {"permission", "purpose"}:
+        return False
+    return all(isinstance(value, str) and value for value in one.values())
 
 
 def manifest_json(manifest: Mapping[str, Any]) -> str:

@@ -52,12 +52,15 @@ def routes() -> list[tuple[str, str, Handler]]:
     the user may do is checked by each handler, on the connections that it is about.
     """
     from airflow_provider_stripe_app.plugin import (
+        routes_accounts,
         routes_broker,
         routes_detail,
         routes_install,
         routes_manage,
+        routes_manifest,
         routes_pages,
         routes_report,
+        routes_status,
     )
     from airflow_provider_stripe_app.plugin.web import endpoint, needs_user, shows
 
@@ -65,12 +68,20 @@ def routes() -> list[tuple[str, str, Handler]]:
         ("GET", "/", shows(routes_pages.page)),
         ("GET", "/installation", shows(routes_detail.page)),
         ("GET", "/uninstall", shows(routes_detail.ask_uninstall)),
+        ("GET", "/accounts", shows(routes_accounts.page)),
+        ("GET", "/manifest", shows(routes_manifest.page)),
+        ("GET", "/manifest/stripe-app.json", shows(routes_manifest.download)),
+        ("GET", "/status.json", routes_status.status),
         ("GET", "/callback", endpoint(routes_install.callback)),
         ("GET", "/confirm", endpoint(routes_install.ask)),
         ("POST", "/install", needs_user(routes_install.start)),
         ("POST", "/confirm", needs_user(routes_install.confirm)),
         ("POST", "/test", needs_user(routes_manage.test)),
         ("POST", "/disconnect", needs_user(routes_manage.disconnect)),
+        ("POST", "/uninstall", needs_user(routes_manage.uninstall)),
+        ("POST", "/take-over", needs_user(routes_manage.take_over)),
+        ("POST", "/reconcile", needs_user(routes_accounts.reconcile)),
+        ("POST", "/adopt", needs_user(routes_accounts.adopt)),
         ("POST", "/token", routes_broker.token),
         ("POST", "/report", routes_report.report),
         ("GET", "/health", routes_broker.health),

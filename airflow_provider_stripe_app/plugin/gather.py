@@ -208,3 +208,14 @@ def parse_environment(conn_id: str, value: str) -> Plain | None:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def connection_ids() -> set[str]:
+    """Return the ids of all connections that are known here, of whatever type."""
+    from airflow.models import Connection
+    from sqlalchemy import select
+
+    from airflow_provider_stripe_app.oauth.database import transaction
+
+    stored = transaction(lambda session: set(session.scalars(select(Connection.conn_id))))
+    return stored | from_environment(os.environ).keys()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stripe_app.plugin import gather, pages, rights, security, web
 from airflow_provider_stripe_app.plugin.shield import query_of
 from airflow_provider_stripe_app.plugin.views import detail as views
-from airflow_provider_stripe_app.plugin.views.listing import address
+from airflow_provider_stripe_app.plugin.views import paging
+from airflow_provider_stripe_app.plugin.views.common import plain
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,12 +39,14 @@ async def ask_uninstall(request: Request, user: Any) -> Response:
         rights.check_change(user, conn_id)
         return _one(conn_id)
 
-    checked = await run_in_threadpool(work)
-    back = address("installation", conn_id=conn_id)
+    one = (await run_in_threadpool(work)).one
+    values: dict[str, Any] = {
+        "one": one,
+        "name": plain(one.account_name) or one.account_id,
+        "back": paging.address("installation", conn_id=conn_id),
+    }
     return web.with_csrf(
-        request,
-        user,
-        lambda csrf: web.html("uninstall.html", csrf=csrf, one=checked.one, back=back),
+        request, user, lambda csrf: web.html("uninstall.html", csrf=csrf, **values)
     )
 
 
@@ -54,8 +57,7 @@ def _collect(user: Any, request: Request) -> dict[str, Any]:
     conn_id = query.get("conn_id", "")
     rights.check_see(user, conn_id)
     checked = _one(conn_id)
-    asked = query.get("history", "")
-    number = min(max(int(asked), 1), DEEPEST) if asked.isdecimal() and len(asked) < 6 else 1
+    number = paging.number(query.get("history", ""), DEEPEST)
     lines = TokenStore().history(conn_id, limit=number * views.HISTORY_PAGE + 1)
     now = time.time()
     shown = views.detail(

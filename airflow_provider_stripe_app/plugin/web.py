@@ -97,9 +97,14 @@ def html(template: str, *, status: int = 200, **values: Any) -> Response:
     return HTMLResponse(text, status_code=status)
 
 
-def message(title: str, text: str, *, kind: str = "bad", status: int = 400) -> Response:
-    """Return a page with one sentence and the way back."""
-    return html("message.html", status=status, title=title, text=text, kind=kind)
+def message(
+    title: str, text: str, *, kind: str = "bad", status: int = 400, back: str = ""
+) -> Response:
+    """Return a page with one sentence and the way back.
+
+    :param back: where the way leads, relative to the pages; empty is the list.
+    """
+    return html("message.html", status=status, title=title, text=text, kind=kind, back=back)
 
 
 def see_other(path: str, **query: str) -> Response:

@@ -12,7 +12,7 @@ from airflow_provider_stripe_app.oauth.credentials import (
     Settings,
 )
 from airflow_provider_stripe_app.plugin.views.common import NO_MODE, Mode, mode, plural
-from airflow_provider_stripe_app.plugin.views.listing import address
+from airflow_provider_stripe_app.plugin.views.paging import address
 
 Kind = Literal["ok", "warn", "bad", ""]
 

@@ -14,7 +14,8 @@ from airflow_provider_stripe_app.plugin.views.common import (
     moment,
     person,
 )
-from airflow_provider_stripe_app.plugin.views.listing import Checked, Row, address, row
+from airflow_provider_stripe_app.plugin.views.listing import Checked, Row, row
+from airflow_provider_stripe_app.plugin.views.paging import address
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.oauth.last_syncs import LastSync
@@ -36,13 +37,16 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "taken_over": ("Taken over by this deployment", "ok"),
     "adopted": ("Adopted from Stripe", "ok"),
     "reconciled": ("Compared with Stripe", ""),
+    "not_listed": ("Not in Stripe's list of installs", "warn"),
+    "app_changed": ("App connection changed", ""),
 }
 """Event of the history to its words and how it looks; others are shown as they are."""
 
 REASONS: Mapping[str, str] = {
     "refused": "a token was refused",
     "expiring": "it was about to expire",
-    "keepalive": "kept alive",
+    "later": "it is tried again",
+    "final": "a person has to do it",
 }
 
 
@@ -290,9 +294,7 @@ def history_page(lines: Sequence[HistoryLine], conn_id: str, page: int, *, now: 
 def history_line(line: HistoryLine, now: float) -> HistoryView:
     """Return one line of the history in words."""
     words, kind = EVENTS.get(line.event, (line.event.replace("_", " ").capitalize(), ""))
-    text, _, by = (line.detail or "").rpartition(", by ")
-    if not text:
-        text, by = line.detail or "", ""
+    text, by = _who(line.detail or "")
     reason = line.reason or ""
     return HistoryView(
         at=moment(line.at, now),
@@ -303,3 +305,11 @@ def history_line(line: HistoryLine, now: float) -> HistoryView:
         request_id=line.request_id or "",
         detail=text,
     )
+
+
+def _who(text: str) -> tuple[str, str]:
+    """Return a detail without the words that say who it was, and who it was."""
+    if text.startswith("by "):
+        return "", text[3:]
+    start, found, by = text.rpartition(", by ")
+    return (start, by) if found else (text, "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from airflow_provider_stripe_app.oauth.health import WORDS, Health, health_of
 from airflow_provider_stripe_app.oauth.permissions import Permissions, permissions_of
@@ -17,12 +16,12 @@ from airflow_provider_stripe_app.plugin.views.common import (
     plain,
     plural,
 )
+from airflow_provider_stripe_app.plugin.views.paging import address, part_of
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.oauth.last_syncs import LastSync
     from airflow_provider_stripe_app.oauth.status import InstallationStatus
 
-PAGE_SIZE = 50
 _RANK = {word: number for number, word in enumerate(WORDS)}
 
 
@@ -105,7 +104,7 @@ class Listing:
     :param counts: by health, of everything that the search found.
     :param total: how many installations the user may see.
     :param found: how many the search and the filter left.
-    :param first: number of the first row, from 1.
+    :param part: which of them are on this page.
     :param previous: address of the page before; empty for none.
     :param following: address of the next page; empty for none.
     """
@@ -114,8 +113,7 @@ class Listing:
     counts: tuple[Count, ...]
     total: int
     found: int
-    first: int
-    last: int
+    part: str
     query: str
     word: str
     previous: str
@@ -133,12 +131,6 @@ def matches(one: InstallationStatus, query: str) -> bool:
     return all(word in text for word in query.casefold().split())
 
 
-def address(path: str = ".", **query: str | int) -> str:
-    """Return a relative address with the parameters that are not empty."""
-    given = {name: value for name, value in query.items() if value}
-    return f"{path}?{urlencode(given)}" if given else path
-
-
 def select(checked: Sequence[Checked], query: Mapping[str, str]) -> tuple[Listing, list[Checked]]:
     """Return the list without its rows, and the installations that are on this page of it.
 
@@ -149,10 +141,7 @@ def select(checked: Sequence[Checked], query: Mapping[str, str]) -> tuple[Listin
     hits = [one for one in checked if matches(one.one, words)]
     shown = [one for one in hits if health not in _RANK or one.health.word == health]
     shown.sort(key=lambda one: (_RANK[one.health.word], one.one.conn_id.casefold()))
-    last_page = max((len(shown) + PAGE_SIZE - 1) // PAGE_SIZE, 1)
-    page = min(max(_number(query.get("page", "")), 1), last_page)
-    start = (page - 1) * PAGE_SIZE
-    part = shown[start : start + PAGE_SIZE]
+    part = part_of(shown, query.get("page", ""))
 
     def at(number: int) -> str:
         return address(q=words, health=health, page=number if number > 1 else 0)
@@ -162,18 +151,13 @@ def select(checked: Sequence[Checked], query: Mapping[str, str]) -> tuple[Listin
         counts=tuple(_counts(hits, words, health)),
         total=len(checked),
         found=len(shown),
-        first=start + 1,
-        last=start + len(part),
+        part=part.words,
         query=words,
         word=health if health in _RANK else "",
-        previous=at(page - 1) if page > 1 else "",
-        following=at(page + 1) if page < last_page else "",
+        previous=at(part.page - 1) if part.page > 1 else "",
+        following=at(part.page + 1) if part.page < part.pages else "",
     )
-    return listing, part
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+    return listing, list(part.items)
 
 
 def _counts(hits: Sequence[Checked], words: str, health: str) -> list[Count]:
