@@ -39,6 +39,7 @@ from airflow_provider_stripe_app.oauth.credentials import (
     EmptyConnection,
     InstallationSettings,
     RestrictedKeySettings,
+    Settings,
     read_settings,
 )
 from airflow_provider_stripe_app.oauth.database import may_use_metadata_db
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PATIENCE = 90.0
 """Seconds a task tries to get a token before it fails; the keep-alive may bring one meanwhile."""
+REFUSALS = 3
+"""How often the broker may refuse what the connection says before the task fails."""
 
 
 class Store(Protocol):
@@ -72,7 +75,7 @@ def token_provider(conn_id: str) -> TokenProvider:
     if isinstance(settings, RestrictedKeySettings):
         _mask(settings.key)
         return StaticToken(settings.key, f"connection {conn_id}")
-    return BrokerTokens(conn_id)
+    return BrokerTokens(conn_id, known=settings)
 
 
 class BrokerTokens:
@@ -86,6 +89,7 @@ class BrokerTokens:
     :param clock: unix seconds.
     :param sleep: waits for seconds.
     :param patience: seconds to keep trying.
+    :param known: what the connection said a moment ago.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class BrokerTokens:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         patience: float = PATIENCE,
+        known: Settings | None = None,
     ) -> None:
         self.conn_id = conn_id
         self._read_connection = read_connection or _read_connection
@@ -106,6 +111,7 @@ class BrokerTokens:
         self._clock = clock
         self._sleep = sleep
         self._patience = patience
+        self._known = known if isinstance(known, InstallationSettings) else None
         self._lock = threading.Lock()
         self._grant: AccessGrant | None = None
         self._dead_generation = 0
@@ -175,10 +181,10 @@ class BrokerTokens:
                 return answer.grant
             if isinstance(answer, Unauthorized):
                 refusals += 1
-            # The first refusal made the server put its keys into the connection again, which a form
-            # or a script may have taken out.
-            if refusals == 2 or (problem is not None and not isinstance(answer, Unauthorized)):
-                raise problem or self._refused_twice()
+            # A refusal makes the server put its keys into the connection again, which a form or a
+            # script may have taken out, and may take out once more.
+            if refusals == REFUSALS or (problem is not None and not isinstance(answer, Unauthorized)):
+                raise problem or self._refused()
             if time.monotonic() + pause > deadline:
                 raise self._unavailable(answer)
             self._sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311
@@ -192,7 +198,7 @@ class BrokerTokens:
     def _settings(self) -> tuple[InstallationSettings, StripeAppError | None]:
         """Return what the connection says, and what to raise unless the broker can mend it."""
         try:
-            settings = read_settings(self._read_connection(self.conn_id))
+            settings = self._read()
         except EmptyConnection as empty:
             return self._without_keys(), ReauthorizationRequired(f"{empty} {self._hidden()}")
         if isinstance(settings, AppSettings):
@@ -212,10 +218,34 @@ class BrokerTokens:
             )
         return settings, None
 
+    def _read(self) -> Settings:
+        """Read the connection, or return what it said last.
+
+        While an API server restarts or has no database, Airflow gives no connection either, and
+        calls it undefined: that passes, and the broker is asked with what is known.
+        """
+        try:
+            connection = self._read_connection(self.conn_id)
+        except PermissionError:  # Airflow's own word for "you may not"
+            raise
+        except Exception as error:
+            if self._known is None:
+                raise
+            log.warning(
+                "Cannot read connection %s again (%s); going on with what it said before.",
+                self.conn_id,
+                type(error).__name__,
+            )
+            return self._known
+        settings = read_settings(connection)
+        if isinstance(settings, InstallationSettings) and settings.broker_token:
+            self._known = settings
+        return settings
+
     def _without_keys(self) -> InstallationSettings:
         return InstallationSettings(conn_id=self.conn_id, app_conn_id=self.conn_id)
 
-    def _refused_twice(self) -> ConfigurationError:
+    def _refused(self) -> ConfigurationError:
         return ConfigurationError(
             f"The API server refused the broker_token of connection {self.conn_id}: it is not the "
             "one that the installation was given. Open the page Stripe App in Airflow "

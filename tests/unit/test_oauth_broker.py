@@ -26,6 +26,7 @@ from airflow_provider_stripe_app.oauth.broker_client import (
     candidates,
     read_answer,
 )
+from airflow_provider_stripe_app.oauth.credentials import read_settings
 
 
 def grant(token, seconds=3000.0, generation=1):
@@ -104,6 +105,37 @@ def test_broker_learns_the_fingerprint_of_the_refused_token_and_not_the_token():
     assert world.asked == [("b1", fingerprint("t1"))]
 
 
+def _unreadable(world, error, *, after):
+    """Let the connection be read so often, then not any more: the API server restarts."""
+    real = world.read
+
+    def read(conn_id):
+        if world.reads >= after:
+            raise error
+        return real(conn_id)
+
+    world.read = read
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_connection_that_cannot_be_read_again_does_not_end_the_waiting_for_a_token(known):
+    world = World(answers=[Unreachable(["x"]), Busy("no database"), Given(grant("t2"))])
+    settings = read_settings(world.read("stripe"))
+    world.reads = 0
+    _unreadable(world, KeyError("The conn_id `stripe` isn't defined"), after=0 if known else 1)
+    tokens = world.tokens(known=settings if known else None)
+    assert tokens.get() == "t2"
+    assert [token for token, _ in world.asked] == ["b1"] * 3
+
+
+@pytest.mark.parametrize(("error", "after"), [(KeyError("gone"), 0), (PermissionError("no"), 1)])
+def test_connection_that_was_never_read_or_is_forbidden_is_an_error_at_once(error, after):
+    world = World(answers=[Busy("no database")])
+    _unreadable(world, error, after=after)
+    with pytest.raises(type(error)):
+        world.tokens().get()
+
+
 @pytest.mark.parametrize("way", ["copy", "broker"])
 def test_token_is_masked_in_logs_before_anybody_has_it(way):
     from airflow.providers.common.compat.sdk import redact
@@ -143,8 +175,8 @@ def test_refused_broker_token_is_read_once_more_because_a_form_may_have_been_sav
     assert [token for token, _ in world.asked] == ["b1", "b2"]
 
 
-def test_broker_token_refused_twice_names_the_connection():
-    world = World(answers=[Unauthorized(), Unauthorized()])
+def test_broker_token_refused_again_and_again_names_the_connection():
+    world = World(answers=[Unauthorized()] * 3)
     with pytest.raises(ConfigurationError, match="broker_token of connection stripe"):
         world.tokens().get()
 
@@ -214,18 +246,18 @@ def test_connection_that_lost_its_keys_gets_them_back_from_the_server(extra):
     assert [token for token, _ in world.asked] == ["", "b1"]
 
 
-@pytest.mark.parametrize("answers", [[Unauthorized()] * 2, [Unreachable(["http://a"])]])
+@pytest.mark.parametrize("answers", [[Unauthorized()] * 3, [Unreachable(["http://a"])]])
 def test_without_installation_the_page_is_named_and_nobody_waits(answers):
     world = World(broker_token="", answers=answers)
     with pytest.raises(ReauthorizationRequired, match="/stripe-app/") as caught:
         world.tokens().get()
-    assert len(world.slept) <= 1
+    assert sum(world.slept) < 3
     assert "environment variable AIRFLOW_CONN_STRIPE or a secrets backend" in str(caught.value)
 
 
 def test_environment_variable_that_hides_the_connection_is_named(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_STRIPE", "{}")
-    world = World(answers=[Unauthorized()] * 2)
+    world = World(answers=[Unauthorized()] * 3)
     with pytest.raises(ConfigurationError, match="variable AIRFLOW_CONN_STRIPE hides"):
         world.tokens().get()
 
