@@ -126,6 +126,10 @@ demo: install ## Install, sync, change, expire, sync again, compare: with real A
 up: install ## The same, left running for your browser until Ctrl-C
 	"$(BIN)/python" -m demo.up $(ARGS)
 
+.PHONY: screenshots
+screenshots: install chromium ## Take the pictures of docs/images anew (ARGS="list-light …" for some)
+	"$(BIN)/python" tests/ui/screenshots.py $(ARGS)
+
 .PHONY: clean
 clean: ## Remove all that was installed and written here
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -137,7 +137,7 @@ class Furniture:
             (5 * DAY - 30, "refreshed", "expiring", 269, None, None),
             (2 * HOUR, "refreshed", "expiring", 310, None, None),
             (66 * MINUTE, "refreshed", "refused", 311, None, None),
-            (13 * MINUTE, "refreshed", "keepalive", 312, None, None),
+            (13 * MINUTE, "refreshed", "expiring", 312, None, None),
         ]
         for ago, *line in lines:
             sql(

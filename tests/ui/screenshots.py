@@ -22,6 +22,7 @@ from chromium import HOW_TO_GET_IT, find_chromium, launch  # noqa: E402
 from furniture import Furniture  # noqa: E402
 from plugin_server import Answer, Browser, PluginServer  # noqa: E402
 from public_address import HOST, tls_front  # noqa: E402
+from small_png import shrink  # noqa: E402
 from visitor import Visitor  # noqa: E402
 
 from airflow_provider_stripe_app.testing import SimulatedStripe  # noqa: E402
@@ -232,6 +233,7 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PICTURES)}")
     too_big = False
     with studio() as ready:
+        blank = ready.browser.new_page()
         for name, (open_page, window, whole) in PICTURES.items():
             if arguments.names and name not in arguments.names:
                 continue
@@ -239,7 +241,8 @@ def main() -> int:
             page.wait_for_load_state("networkidle")
             page.evaluate("document.activeElement?.blur()")
             path = arguments.directory / f"{name}.png"
-            page.screenshot(path=path, full_page=whole, animations="disabled", caret="hide")
+            taken = page.screenshot(full_page=whole, animations="disabled", caret="hide")
+            path.write_bytes(shrink(blank, taken))
             size = path.stat().st_size
             too_big |= size > MOST
             print(f"{path} {size / 1000:.0f} kB" + (" TOO BIG" if size > MOST else ""), flush=True)
