@@ -20,10 +20,14 @@ def create_fallback_app() -> FastAPI:
     from airflow_provider_stripe_app.plugin.shield import QueryShield
 
     async def unavailable(request: Request) -> Response:
+        said = "The Stripe App pages could not be loaded; the API server's log says why."
+        # The marker and the message are for workers, who ask for tokens here.
         return JSONResponse(
             {
                 "provider": "airflow-provider-stripe-app",
-                "error": "The Stripe App pages could not be loaded; the API server's log says why.",
+                "stripe_app": 1,
+                "error": said,
+                "message": said,
             },
             status_code=503,
         )

@@ -12,6 +12,7 @@ import requests
 from plugin_server import ROOT
 from security_lab import SecureServer, migrated_database
 
+from airflow_provider_stripe_app.oauth.broker_client import BrokerClient, Busy
 from airflow_provider_stripe_app.plugin.shield import security_headers
 from airflow_provider_stripe_app.testing import SimulatedStripe
 
@@ -103,6 +104,13 @@ def test_pages_that_cannot_be_imported_are_replaced_by_one_that_says_so(
     assert "broken on purpose" in log
     assert "Airflow goes on without them" in log
     assert "ac_secret" not in log
+
+
+def test_worker_says_what_the_server_said(servers: dict[str, FaultyServer]) -> None:
+    client = BrokerClient(lambda: [servers["a page"].url])
+    answer = client.ask("shop", "token", None)
+    assert isinstance(answer, Busy)
+    assert "could not be loaded" in answer.message
 
 
 @pytest.mark.parametrize("fault", ["all pages", "the plugin"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -37,6 +38,23 @@ from airflow.cli.cli_parser import get_parser
 for verb in {VERBS!r}:
     with contextlib.suppress(SystemExit):
         get_parser().parse_args(["stripe-app", verb, "--help"])
+"""
+
+
+# What a task does whose copy of the token has expired, without any other part of a task.
+WORKER = """
+import types
+from airflow_provider_stripe_app.oauth.broker import BrokerTokens
+from airflow_provider_stripe_app.exceptions import StripeAppError
+extra = '{"app_conn_id": "app", "broker_token": "x"}'
+connection = types.SimpleNamespace(conn_id="shop", login=None, password=None, extra=extra)
+tokens = BrokerTokens(
+    "shop", read_connection=lambda _: connection, direct=lambda: None, patience=5.0
+)
+try:
+    tokens.get()
+except StripeAppError as error:
+    print(type(error).__name__, error)
 """
 
 
@@ -97,6 +115,16 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Path) -
     assert f"{PACKAGE}/py.typed" in inside
 
 
+def test_the_wheel_brings_its_own_entry_points(built: Path) -> None:
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        points = archive.read(name).decode()
+    plugin = f"stripe_app = {PACKAGE}.plugin.airflow_plugin:StripeAppPlugin"
+    assert f"[airflow.plugins]\n{plugin}" in points
+    assert f"[apache_airflow_provider]\nprovider_info = {PACKAGE}." in points
+
+
 def test_the_source_distribution_can_be_built_and_tested(built: Path) -> None:
     [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -147,6 +175,38 @@ def test_two_server_processes_serve_the_page_and_its_looks(airflow: AirflowClust
     assert "Traceback" not in log
 
 
+def test_the_plugin_comes_from_the_wheels_entry_point(python: Path) -> None:
+    code = (
+        "from importlib.metadata import distribution\n"
+        "found = distribution('airflow-provider-stripe-app')\n"
+        "[point] = found.entry_points.select(group='airflow.plugins')\n"
+        "print(found.locate_file(''), point.load().__module__, sep='\\n')"
+    )
+    done = subprocess.run(
+        [python, "-c", code], env=environment(), check=True, capture_output=True, text=True
+    )
+    place, module = done.stdout.splitlines()[-2:]
+    assert Path(place).is_relative_to(python.parents[1])
+    assert module == f"{PACKAGE}.plugin.airflow_plugin"
+
+
+def test_forms_of_one_server_process_are_taken_by_the_other(airflow: AirflowCluster) -> None:
+    """Both sign with Airflow's one secret key; which of them answers is chance."""
+    link = "https://marketplace.stripe.com/oauth/v2/authorize?client_id=ca_workers"
+    key = "sk_test_51" + "a" * 30
+    airflow.api.put_connection("workers_app", "stripe_app", login=link, password=key)
+    for _ in range(6):
+        session = requests.Session()
+        session.cookies.set("_token", airflow.api.token())
+        page = session.get(f"{airflow.url}/stripe-app/", timeout=30)
+        [token, *_] = re.findall(r'name="csrf" value="([^"]+)"', page.text)
+        session.close()  # the next request opens a connection, which either process may get
+        form = {"csrf": token, "conn_id": "workers_app"}
+        answer = session.post(f"{airflow.url}/stripe-app/disconnect", data=form, timeout=30)
+        assert answer.status_code == 400, answer.text
+        assert "holds no installation" in answer.text
+
+
 def test_a_server_for_tasks_only_starts_and_has_no_page(
     python: Path, airflow: AirflowCluster
 ) -> None:
@@ -168,5 +228,33 @@ def test_a_server_for_tasks_only_starts_and_has_no_page(
         wait_for(answers, 60, "the execution API to answer", why=server.tail)
         assert requests.get(f"{address}/stripe-app/", timeout=5).status_code == 404
         assert "Traceback" not in server.log.read_text()
+        # A worker that knows this server only says which option to set; with it set, it finds the
+        # server with the plugin, which does not know the token of this made-up installation.
+        only = {
+            "AIRFLOW__API__BASE_URL": address,
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        }
+        told = worker_says(python, airflow, only)
+        assert told.startswith("TokenUnavailable")
+        assert f"answers at {address}" in told
+        assert "set option [stripe_app] broker_url" in told
+        told = worker_says(
+            python, airflow, {**only, "AIRFLOW__STRIPE_APP__BROKER_URL": airflow.url}
+        )
+        assert told.startswith("ConfigurationError")
+        assert "refused the broker_token" in told
     finally:
         server.stop()
+
+
+def worker_says(python: Path, airflow: AirflowCluster, env: dict[str, str]) -> str:
+    done = subprocess.run(
+        [python, "-c", WORKER],
+        env={**airflow.environment, **env},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    return done.stdout.strip()
