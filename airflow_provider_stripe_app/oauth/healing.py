@@ -143,10 +143,10 @@ class Healing:
     def _note(self, seen: rows.Snapshot, outcome: NotMended) -> None:
         """Write down why there are no tokens, unless the row went another way meanwhile."""
         now = self._clock()
-        reason = (seen.last_error or "The stored tokens are dead.").split(_BY_ITSELF)[0]
+        reason = (seen.last_error or "The stored tokens are dead").split(_BY_ITSELF)[0]
         values: dict[str, Any] = {
             **rows.NO_LEASE,
-            "last_error": f"{reason}{_BY_ITSELF}{outcome.message}.",
+            "last_error": f"{reason.rstrip('.')}{_BY_ITSELF}{outcome.message.rstrip('.')}",
             "last_error_at": now,
         }
         if outcome.request_id:
@@ -175,4 +175,4 @@ class Healing:
         transaction(write)
 
 
-_BY_ITSELF = " It could not be mended by itself: "
+_BY_ITSELF = "; it could not be mended by itself: "
