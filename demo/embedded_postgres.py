@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
+
+import psutil
 
 from demo.processes import Reaper, TemporaryHome
 
@@ -29,6 +33,24 @@ class EmbeddedPostgres:
         self._socket = self._server.get_postmaster_info().socket_dir
         Reaper.shared().order("watch", str(self._pid))
         return self
+
+    def crash(self) -> None:
+        """Let the server end at once, as in a crash; :meth:`restart` brings it back.
+
+        :raises RuntimeError: if the server was not started.
+        """
+        if self._pid is None:
+            raise RuntimeError("The embedded PostgreSQL server was not started.")
+        os.kill(self._pid, signal.SIGQUIT)  # what `pg_ctl stop -m immediate` sends
+
+    def restart(self) -> None:
+        """Start the crashed server again on the same data and the same socket."""
+        if self._pid is not None and psutil.pid_exists(self._pid):
+            psutil.Process(self._pid).wait(20)
+        Reaper.shared().order("forget", str(self._pid))
+        self._server.ensure_postgres_running()
+        self._pid = self._server.get_pid()
+        Reaper.shared().order("watch", str(self._pid))
 
     def url(self, driver: str = "postgresql", database: str = "postgres") -> str:
         """Return an SQLAlchemy address.

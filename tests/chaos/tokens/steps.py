@@ -115,9 +115,19 @@ def look(every: float = 0.0) -> int:
 
 
 def rotate() -> int:
-    """Seal everything with the first Fernet key; return how many rows changed."""
+    """Do what ``airflow rotate-fernet-key`` and ``airflow stripe-app rotate-fernet`` do.
+
+    :return: how many installations were sealed anew.
+    """
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
     from airflow_provider_stripe_app.oauth.rotation import rotate_keys
 
+    with create_session(scoped=False) as session:
+        for connection in session.scalars(select(Connection)):
+            connection.rotate_fernet_key()
     return rotate_keys()
 
 

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,9 +132,9 @@ class Orders:
                 return found
             assert found["event"] != "gone", f"the zygote is gone:\n{self.tail()}"
 
-    def call(self, name: str, **arguments: Any) -> Any:
+    def call(self, name: str, env: dict[str, str] | None = None, **arguments: Any) -> Any:
         """Run one of ``steps`` in a process of its own and return what it returned."""
-        number = self.send("call", name=name, arguments=arguments)
+        number = self.send("call", name=name, arguments=arguments, env=env or {})
         found = self.wait(number, "result", 90)
         assert "error" not in found, found["error"]
         return found["value"]
@@ -180,13 +180,18 @@ class Server:
         self.pid = 0
         self._number = 0
 
-    def start(self, **env: str) -> None:
-        """Start it and wait until the plugin answers."""
+    def start(self, wrong: float = 0.0, **env: str) -> None:
+        """Start it and wait until the plugin answers.
+
+        :param wrong: seconds by which its clock is wrong.
+        :param env: more environment.
+        """
         self._number = self._orders.send(
             "server",
             port=self._port,
             env={"CHAOS_KILL_FILE": str(self.kill_file), **env},
             log=str(self._log),
+            wrong=wrong,
         )
         self.pid = self._orders.wait(self._number, "started", 30)["pid"]
         wait_for(self._answers, 30, f"{self._log.name}", every=0.02, why=self.tail)
@@ -203,10 +208,17 @@ class Server:
         self.pid = 0
         return status
 
-    def kill(self) -> None:
-        """Kill it now."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+    def kill(self, sign: int = signal.SIGKILL) -> None:
+        """Send it a signal now."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, sign)
+
+    def restart(self, wrong: float = 0.0, **env: str) -> None:
+        """Kill it and start it with other settings."""
+        self.kill()
+        self.killed()
+        self.start(wrong, **env)
 
     def tail(self) -> str:
         return self._log.read_text(errors="replace")[-3000:] if self._log.exists() else ""
@@ -262,6 +274,15 @@ class Installed:
             c=self.conn_id,
         )
         self.world.orders.call("expire_copy", conn_id=self.conn_id)
+
+    def use_and_expire(self) -> None:
+        """As :meth:`expire`, for one whose token was asked for a moment ago."""
+        self.world.execute(
+            "UPDATE stripe_app_installation SET last_used_at=:t WHERE conn_id=:c",
+            t=time.time(),
+            c=self.conn_id,
+        )
+        self.expire()
 
     def mend_now(self) -> None:
         """Let the pause between two tries to mend be over; it is a minute at first."""
@@ -352,10 +373,10 @@ class World:
             self.postgres.stop()
         self._temporary.remove()
 
-    def server(self, name: str) -> Server:
-        """Start an API server out of the zygote."""
+    def server(self, name: str, wrong: float = 0.0, **env: str) -> Server:
+        """Start an API server out of the zygote; see :meth:`Server.start`."""
         server = Server(self.orders, self.home, name)
-        server.start()
+        server.start(wrong, **env)
         self._servers.append(server)
         return server
 
@@ -460,6 +481,33 @@ class World:
     def execute(self, statement: str, **values: Any) -> None:
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement), values)
+
+    def stop_database(self) -> Callable[[], None]:
+        """Let the database be away; return what brings it back.
+
+        PostgreSQL is stopped as a crash would; a SQLite file is locked by another process's
+        endless transaction (here: by this one's).
+        """
+        if self.postgres is None:
+            import sqlite3
+
+            holder = sqlite3.connect(self.home / "airflow.db", check_same_thread=False, timeout=20)
+            holder.execute("BEGIN EXCLUSIVE")
+            return holder.close
+        self.postgres.crash()
+        return self.postgres.restart
+
+    def copy_database(self) -> Path:
+        """Copy the SQLite file as a backup does."""
+        import sqlite3
+
+        copy = self.home / "copy.db"
+        with (
+            contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+        return copy
 
     # -- inside
 

@@ -24,6 +24,7 @@ import os
 import select
 import signal
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -81,13 +82,37 @@ def serve(app: Any, order: dict[str, Any]) -> None:
     )
 
 
+def _use_another_database() -> None:
+    from airflow import settings
+
+    settings.dispose_orm(do_log=False)
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def _wrong_clock(seconds: float) -> None:
+    """Let this process's token store live in another time: there is no libfaketime here."""
+    from airflow_provider_stripe_app.oauth.store import TokenStore
+
+    real = TokenStore.__init__
+
+    def init(self: Any, **options: Any) -> None:
+        real(self, **{"clock": lambda: time.time() + seconds, **options})
+
+    TokenStore.__init__ = init  # type: ignore[method-assign]
+
+
 def _child(app: Any, order: dict[str, Any]) -> None:
     os.environ.update(order.get("env", {}))
+    if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in order.get("env", {}):
+        _use_another_database()
     if "log" in order:
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
     if order["role"] == "server":
+        if order.get("wrong"):
+            _wrong_clock(order["wrong"])
         serve(app, order)
     elif order["role"] == "task":
         from tests.chaos.tokens import task
