@@ -37,6 +37,7 @@ def whole_story(lab: LeakLab) -> None:
         for dag_id, run_id, state in started:
             assert api.wait_for_run(dag_id, run_id) == state, api.logs(dag_id, run_id)
             runs.append((dag_id, run_id))
+    manage(lab, ann)
     look_at_pages(lab, ann)
     look_at_the_api(lab, runs)
 
@@ -134,7 +135,8 @@ def malformed_requests(lab: LeakLab, ann: Visitor) -> None:
             json.dumps({"broker_token": code() * 900}).encode(),
         ):
             visitor.open("POST", "/stripe-app/token", data=body)
-        for path in ("install", "test", "disconnect", "confirm"):
+            visitor.open("POST", "/stripe-app/report", data=body)
+        for path in ("install", "test", "disconnect", "confirm", "adopt", "uninstall"):
             visitor.open("POST", f"/stripe-app/{path}", data={"handle": handle, "code": code()})
     ann.open("GET", f"/api/v2/version?word={PLANTED}", group="rest")
 
@@ -229,6 +231,7 @@ def edit_connections(lab: LeakLab) -> None:
 def use_the_command_line(lab: LeakLab) -> None:
     """Everything that prints connections, and a run in the foreground."""
     export = str(lab.airflow.home / "export.json")
+    link = ["--install-link", lab.app.install_link]
     lab.commands(
         (["connections", "list", "-o", "json"], ""),
         (["connections", "get", "shop", "-o", "json"], ""),
@@ -237,6 +240,14 @@ def use_the_command_line(lab: LeakLab) -> None:
         (["connections", "export", export], ""),
         (["config", "list", "--section", "stripe_app"], ""),
         (["stripe-app", "manifest"], ""),
+        (["stripe-app", "add-app", "shop_copy", *link], lab.app.secret_key),
+        (["stripe-app", "add-app", "shop_wrong", *link], lab.app.secret_key[3:]),
+        (["stripe-app", "test", "shop_app"], ""),
+        (["stripe-app", "test", "shop", "--json"], ""),
+        (["stripe-app", "history", "shop", "--json"], ""),
+        (["stripe-app", "history", "shop_cli"], ""),
+        (["stripe-app", "reconcile", "shop_app", "--json"], ""),
+        (["stripe-app", "accounts", "shop_app"], ""),
         (["stripe-app", "rotate-fernet"], ""),
     )
     lab.corpus.add("cli/the exported file", (lab.airflow.home / "export.json").read_bytes())
@@ -270,25 +281,50 @@ def sync_in_the_foreground(lab: LeakLab) -> Iterator[None]:
 # ---- looking
 
 
+def manage(lab: LeakLab, ann: Visitor) -> None:
+    """Press every other button of the pages, with and without success."""
+    for button, fields, done in (
+        ("test", {"conn_id": "shop"}, "test_ok"),
+        ("test", {"conn_id": "shop_cli"}, ""),
+        ("reconcile", {"conn_id": "shop_app"}, "reconciled"),
+        ("reconcile", {"conn_id": "own_key"}, ""),
+        (
+            "adopt",
+            {
+                "conn_id": "shop_app",
+                "account_id": "acct_1Third",
+                "installation_conn_id": "shop_third",
+            },
+            "adopted",
+        ),
+        ("take-over", {"conn_id": "shop"}, ""),
+        ("uninstall", {"conn_id": "shop_third"}, "uninstalled"),
+        ("disconnect", {"conn_id": "nobody"}, ""),
+    ):
+        answer = ann.form(f"/stripe-app/{button}", fields)
+        assert done in answer.headers.get("Location", ""), answer.text
+        assert (answer.status_code == 303) == bool(done), answer.text
+
+
 def look_at_pages(lab: LeakLab, ann: Visitor) -> None:
     """Open every page of ours, logged in and not."""
-    for visitor in (ann, lab.visitor(logged_in=False)):
-        for path in (
-            "",
-            "?q=shop",
-            "installation?conn_id=shop",
-            "installation?conn_id=shop_cli",
-            "accounts?conn_id=shop_app",
-            "manifest",
-            "manifest/stripe-app.json",
-            "status.json",
-            "health",
-            "static/copy.js",
-            "no/such/page",
-        ):
-            visitor.open("GET", f"/stripe-app/{path}")
-    for conn_id in ("shop", "shop_cli"):
-        ann.form("/stripe-app/test", {"conn_id": conn_id})
+    nobody = lab.visitor(logged_in=False)
+    for path in (
+        "",
+        "?q=shop",
+        "installation?conn_id=shop",
+        "installation?conn_id=shop_cli",
+        "uninstall?conn_id=shop",
+        "accounts?conn_id=shop_app",
+        "manifest",
+        "manifest/stripe-app.json",
+        "status.json",
+        "health",
+        "static/copy.js",
+    ):
+        assert ann.open("GET", f"/stripe-app/{path}").status_code == 200, path
+        nobody.open("GET", f"/stripe-app/{path}")
+    ann.open("GET", "/stripe-app/no/such/page")
 
 
 def look_at_the_api(lab: LeakLab, runs: list[tuple[str, str]]) -> None:

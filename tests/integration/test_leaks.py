@@ -110,6 +110,8 @@ PLACES = (
     r"file/process-logs/api-server\.log",
     r"file/warehouse\.duckdb",
     r"page/GET /stripe-app/",
+    r"page/GET /stripe-app/installation",
+    r"cli/airflow stripe-app history shop --json",
     r"process/cmdline",
     r"process/environ",
     r"rest/GET /api/v2/connections",
