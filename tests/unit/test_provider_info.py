@@ -52,7 +52,7 @@ def test_only_secrets_have_names_that_airflow_masks():
 
 
 def test_form_asks_for_nothing_that_the_provider_writes():
-    assert set(CONNECTION_TYPE["conn-fields"]) == {"app_conn_id", "mode"}
+    assert set(CONNECTION_TYPE["conn-fields"]) == {"app_conn_id", "mode", "app_id"}
 
 
 def test_every_dotted_name_can_be_imported():
