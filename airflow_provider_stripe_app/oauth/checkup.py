@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.health import overview
+from airflow_provider_stripe_app.oauth.install_target import unread
 from airflow_provider_stripe_app.oauth.last_syncs import LastSync, last_syncs
 from airflow_provider_stripe_app.oauth.permissions import permissions_of
 from airflow_provider_stripe_app.oauth.words import iso
@@ -28,7 +29,13 @@ def checkup(found: Sequence[InstallationStatus], now: float | None = None) -> di
     missing = {
         one.conn_id: permissions_of(one, syncs.get(one.conn_id, ())).missing for one in found
     }
-    made = overview(found, moment, deployment=config.deployment_id(), missing=missing)
+    made = overview(
+        found,
+        moment,
+        deployment=config.deployment_id(),
+        missing=missing,
+        unread=unread([one.conn_id for one in found]),
+    )
     for one in made["installations"]:
         one["streams"] = [_stream(sync) for sync in syncs.get(one["conn_id"], ())]
     return made

@@ -25,6 +25,7 @@ REAUTHORIZE = "reauthorize"
 MENDING = "mending itself"
 EXPIRED = "expired"
 ELSEWHERE = "held elsewhere"
+UNREAD = "connection lost"
 TROUBLE = "trouble"
 MISSING = "permission missing"
 APPROVAL = "waits for approval"
@@ -34,6 +35,7 @@ WORDS: tuple[str, ...] = (
     REAUTHORIZE,
     EXPIRED,
     MENDING,
+    UNREAD,
     ELSEWHERE,
     TROUBLE,
     MISSING,
@@ -63,6 +65,7 @@ def health_of(
     *,
     deployment: str = "",
     missing: Sequence[str] = (),
+    unread: str = "",
 ) -> Health:
     """Return an installation's health.
 
@@ -70,9 +73,12 @@ def health_of(
     :param now: unix seconds.
     :param deployment: id of this deployment (``config.deployment_id()``); empty does not compare.
     :param missing: permissions that the DAGs' streams need and the account has not granted.
+    :param unread: why tasks do not read its connection where the provider keeps it up to date.
     """
     if one.status != ACTIVE or one.refresh_expires_at <= now:
         return _lost(one, now)
+    if unread:
+        return Health(UNREAD, "bad", unread)
     if deployment and one.deployment_id and one.deployment_id != deployment:
         return _elsewhere(one, now)
     if one.last_error:
@@ -82,8 +88,10 @@ def health_of(
             f"The last renewal failed {relative(one.last_error_at, now)}: "
             f"{_no_stop(one.last_error)}. It is tried again by itself.",
         )
-    if missing:
-        return _missing(one, missing)
+    return _missing(one, missing) if missing else _fine(one, now)
+
+
+def _fine(one: InstallationStatus, now: float) -> Health:
     if one.refresh_expires_at - now < EXPIRY_WARNING:
         return Health(
             EXPIRES_SOON,
@@ -162,6 +170,7 @@ def report(
     *,
     deployment: str = "",
     missing: Sequence[str] = (),
+    unread: str = "",
 ) -> dict[str, Any]:
     """Return what monitoring is told of an installation: plain data for JSON, no secrets.
 
@@ -169,10 +178,11 @@ def report(
     :param now: unix seconds.
     :param deployment: see :func:`health_of`.
     :param missing: see :func:`health_of`.
+    :param unread: see :func:`health_of`.
     :return: ``healthy`` is False exactly when DAGs that use it fail now; times are ISO 8601 in UTC,
         ``expires_in`` is seconds (negative when over).
     """
-    health = health_of(one, now, deployment=deployment, missing=missing)
+    health = health_of(one, now, deployment=deployment, missing=missing, unread=unread)
     return {
         "conn_id": one.conn_id,
         "app_conn_id": one.app_conn_id,
@@ -228,6 +238,7 @@ def overview(
     *,
     deployment: str = "",
     missing: Mapping[str, Sequence[str]] | None = None,
+    unread: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the report of many installations, as ``status.json`` and ``status --json`` print it.
 
@@ -235,11 +246,18 @@ def overview(
     :param now: unix seconds.
     :param deployment: see :func:`health_of`.
     :param missing: missing permissions by connection.
+    :param unread: why tasks do not read a connection, by connection.
     :return: ``healthy`` is False if any installation is not; ``counts`` is installations by health.
     """
-    lacking = missing or {}
+    lacking, gone = missing or {}, unread or {}
     reports = [
-        report(one, now, deployment=deployment, missing=lacking.get(one.conn_id, ()))
+        report(
+            one,
+            now,
+            deployment=deployment,
+            missing=lacking.get(one.conn_id, ()),
+            unread=gone.get(one.conn_id, ""),
+        )
         for one in found
     ]
     counts = {word: sum(one["health"] == word for one in reports) for word in WORDS}

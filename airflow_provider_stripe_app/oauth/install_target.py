@@ -8,7 +8,9 @@ connections they never see the app's secret key, and one app can be installed in
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,20 +103,54 @@ def refuse_hidden(conn_id: str) -> None:
     """
     row = find_row(conn_id)
     place = hidden_by(conn_id, row.team_name if row is not None else None)
+    kind = row.conn_type if row is not None else None
+    if place is not None or kind != CONN_TYPE:
+        raise ConfigurationError(_why_unread(conn_id, kind, place))
+
+
+def unread(conn_ids: Collection[str]) -> dict[str, str]:
+    """Return why tasks do not read installations' connections where they are kept up to date.
+
+    One query however many there are. Environment variables of this process count, secrets backends
+    are not asked: that would be a request for each connection.
+
+    :param conn_ids: connections of installations.
+    :return: a sentence for each connection that was deleted, retyped or hidden.
+    """
+    from airflow.models import Connection
+    from sqlalchemy import select
+
+    if not conn_ids:
+        return {}
+    query = select(Connection.conn_id, Connection.conn_type)
+    if len(conn_ids) == 1:
+        query = query.where(Connection.conn_id == next(iter(conn_ids)))
+    kinds = {str(row[0]): row[1] for row in transaction(lambda s: s.execute(query).all())}
+    found = {}
+    for conn_id in conn_ids:
+        place = _variable(conn_id) if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ else None
+        if place is not None or kinds.get(conn_id) != CONN_TYPE:
+            found[conn_id] = _why_unread(conn_id, kinds.get(conn_id), place)
+    return found
+
+
+def _why_unread(conn_id: str, kind: str | None, place: str | None) -> str:
     if place is not None:
-        raise ConfigurationError(
+        return (
             f"Connection {conn_id} comes from {place}, which hides the one in Airflow's database "
             "that the provider keeps up to date: remove it there, or install the app under "
             "another name."
         )
-    if row is None or row.conn_type != CONN_TYPE:
-        what = "was deleted" if row is None else f"is of type {row.conn_type!r} now"
-        mend = "create it again" if row is None else "change it back"
-        raise ConfigurationError(
-            f"Connection {conn_id} {what}, but its installation is kept: {mend} (same id, type "
-            "Stripe App; the rest comes back by itself), or forget the installation with "
-            "Disconnect."
-        )
+    what = "was deleted" if kind is None else f"is of type {kind!r} now"
+    mend = "create it again" if kind is None else "change it back"
+    return (
+        f"Connection {conn_id} {what}, but its installation is kept: {mend} (same id, type Stripe "
+        "App; the rest comes back by itself), or forget the installation with Disconnect."
+    )
+
+
+def _variable(conn_id: str) -> str:
+    return f"an environment variable (AIRFLOW_CONN_{conn_id.upper()})"
 
 
 def hidden_by(conn_id: str, team_name: str | None = None) -> str | None:
@@ -138,11 +174,7 @@ def hidden_by(conn_id: str, team_name: str | None = None) -> str | None:
             found = None
         if found is not None:
             variable = name == "EnvironmentVariablesBackend"
-            return (
-                f"an environment variable (AIRFLOW_CONN_{conn_id.upper()})"
-                if variable
-                else f"the secrets backend {name}"
-            )
+            return _variable(conn_id) if variable else f"the secrets backend {name}"
     return None
 
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.credentials import CONN_TYPE, Settings, read_settings
+from airflow_provider_stripe_app.oauth.install_target import unread
 from airflow_provider_stripe_app.oauth.last_syncs import last_syncs
 from airflow_provider_stripe_app.plugin.views.connections import DATABASE, ENVIRONMENT
 from airflow_provider_stripe_app.plugin.views.listing import Checked, check
@@ -79,7 +80,18 @@ def check_all(
     """Return installations with permissions and health, as of now."""
     only = next(iter(conn_ids)) if conn_ids is not None and len(conn_ids) == 1 else None
     syncs, now, deployment = last_syncs(only), time.time(), config.deployment_id()
-    return [check(one, syncs.get(one.conn_id, ()), now=now, deployment=deployment) for one in found]
+    listed = list(found)
+    gone = unread([one.conn_id for one in listed])
+    return [
+        check(
+            one,
+            syncs.get(one.conn_id, ()),
+            now=now,
+            deployment=deployment,
+            unread=gone.get(one.conn_id, ""),
+        )
+        for one in listed
+    ]
 
 
 def connections(without: Collection[str] = ()) -> dict[str, Known]:

@@ -190,6 +190,9 @@ def test_connection_that_tasks_do_not_read_is_told_by_test(lab: Lab) -> None:
     status, _, said = lab.run("test shop", AIRFLOW_CONN_SHOP='{"conn_type": "stripe_app"}')
     assert status == 1
     assert "an environment variable (AIRFLOW_CONN_SHOP), which hides" in said
+    status, out, _ = lab.run("status shop", AIRFLOW_CONN_SHOP='{"conn_type": "stripe_app"}')
+    assert status == 1
+    assert out.startswith("shop: connection lost\n")
     delete = lab.session.run("connections", "delete", "shop")
     assert delete[0] == 0, delete
     status, _, said = lab.run("test shop")

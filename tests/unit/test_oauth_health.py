@@ -53,6 +53,7 @@ class Case:
     change: dict = field(default_factory=dict)
     deployment: str = ""
     missing: tuple[str, ...] = ()
+    unread: str = ""
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,8 @@ class Case:
         Case(health.MENDING, "bad", "in 5 minutes", {**LOST, "heal_after": NOW + 300}),
         Case(health.MENDING, "bad", "by itself now", {**LOST, "heal_after": NOW - 1}),
         Case(health.EXPIRED, "bad", "Reauthorize", {"refresh_expires_at": NOW - 1}),
+        Case(health.REAUTHORIZE, "bad", "Press Reauthorize", LOST, unread="It was deleted."),
+        Case(health.UNREAD, "bad", "It was deleted.", unread="It was deleted."),
         Case(health.ELSEWHERE, "warn", "Take over", deployment="staging"),
         Case(
             health.ELSEWHERE,
@@ -99,7 +102,11 @@ class Case:
 )
 def test_health_says_how_bad_it_is_and_what_to_do(case: Case) -> None:
     found = health.health_of(
-        Status(**case.change), NOW, deployment=case.deployment, missing=case.missing
+        Status(**case.change),
+        NOW,
+        deployment=case.deployment,
+        missing=case.missing,
+        unread=case.unread,
     )
     assert (found.word, found.kind) == (case.word, case.kind)
     assert case.says in found.sentence
@@ -131,6 +138,8 @@ def test_overview_is_unhealthy_if_one_installation_is() -> None:
     made = health.overview([fine, warned], NOW, missing={"warned": ["invoice_read"]})
     assert made["healthy"] is True  # nothing fails now
     assert made["counts"] == {health.MISSING: 1, health.HEALTHY: 1}
+    made = health.overview([fine, warned], NOW, unread={"warned": "It was deleted."})
+    assert made["counts"] == {health.UNREAD: 1, health.HEALTHY: 1}
     made = health.overview([fine, Status(**LOST)], NOW)
     assert made["healthy"] is False
     assert [one["conn_id"] for one in made["installations"]] == ["fine", "shop"]

@@ -36,7 +36,12 @@ class Checked:
 
 
 def check(
-    one: InstallationStatus, syncs: Sequence[LastSync], *, now: float, deployment: str
+    one: InstallationStatus,
+    syncs: Sequence[LastSync],
+    *,
+    now: float,
+    deployment: str,
+    unread: str = "",
 ) -> Checked:
     """Return an installation with its permissions and health.
 
@@ -44,9 +49,10 @@ def check(
     :param syncs: the last sync of each of its streams.
     :param now: unix seconds.
     :param deployment: id of this deployment.
+    :param unread: why tasks do not read its connection.
     """
     permissions = permissions_of(one, syncs)
-    health = health_of(one, now, deployment=deployment, missing=permissions.missing)
+    health = health_of(one, now, deployment=deployment, missing=permissions.missing, unread=unread)
     return Checked(one, tuple(syncs), permissions, health)
 
 
