@@ -144,6 +144,10 @@ class Store:
     def renew(self, conn_id):
         self.calls.append(("renew", conn_id))
 
+    def recover_all(self):
+        self.calls.append(("recover_all",))
+        return 0
+
 
 class Desk:
     """The database in memory; a holder of a lease holds it for ever."""
@@ -298,6 +302,25 @@ def run_until(keeper: KeepAlive, done: threading.Event) -> bool:
     reached = done.wait(10)
     keeper.stop()
     return reached
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_tokens_on_disk_are_stored_by_every_process_whoever_has_the_lease(enabled):
+    store, stored = Store(), threading.Event()
+    real = store.recover_all
+
+    def recover_all():
+        real()
+        stored.set()
+        raise TokenUnavailable("the database is away")
+
+    store.recover_all = recover_all
+    desk = Desk(one("acme"))
+    desk.take("keepalive", "another process", 60)
+    keeper = KeepAlive(
+        lambda: store, lambda: enabled, desk=lambda: desk, every=0.01, first_after=0.01
+    )
+    assert run_until(keeper, stored)
 
 
 def test_thread_survives_every_error():
