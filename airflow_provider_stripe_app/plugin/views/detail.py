@@ -161,7 +161,9 @@ def detail(
         token=token_words(checked, now),
         grants=grants(checked),
         told=told(checked, now),
-        streams=tuple(stream_line(sync, now, base_path) for sync in checked.syncs),
+        streams=tuple(
+            stream_line(sync, now, base_path) for sync in sorted(checked.syncs, key=_catalog_order)
+        ),
         history=history,
         elsewhere=checked.health.word == ELSEWHERE,
         deployment_id=one.deployment_id or "",
@@ -178,6 +180,16 @@ def detail(
         accounts=address("accounts", conn_id=one.app_conn_id),
         uninstall=address("uninstall", conn_id=one.conn_id),
     )
+
+
+def _catalog_order(sync: LastSync) -> tuple[int, str, str]:
+    """Return the place of a stream: as in the catalogue, parents before their children."""
+    from airflow_provider_stripe_app.streams.catalog import STREAMS
+
+    names = list(STREAMS)
+    known = sync.stream in STREAMS
+    place = names.index(sync.stream) if known else len(names)
+    return place, sync.stream, sync.warehouse_conn_id
 
 
 def token_words(checked: Checked, now: float) -> str:
@@ -221,8 +233,8 @@ def told(checked: Checked, now: float) -> str:
     """Return where the list of permissions comes from."""
     if checked.one.permissions_granted is None:
         return (
-            "Stripe has not told what this account granted: that takes the app's id (app_…) in the "
-            "app's connection, and an account of Stripe that may use the Install API. Until then a "
+            "Stripe has not told what this account granted. It does when the app's id (app_…) is "
+            "in the app's connection and Stripe lets the app use its Install API. Until then a "
             "missing permission shows when a stream is refused."
         )
     when = moment(checked.one.reconciled_at, now).words
