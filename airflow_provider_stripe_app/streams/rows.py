@@ -135,6 +135,14 @@ def canonical(raw: str) -> str:
     return _dump(_load(raw, _canonical_number))
 
 
+def canonical_value(raw: str) -> Any:
+    """Return a decoded JSON text whose :func:`canonical` spelling decides equality.
+
+    :raises ValueError: if the text is not JSON.
+    """
+    return _load(raw, _canonical_number)
+
+
 def content_hash(stream: Stream, raw: str) -> str:
     """Return the SHA-256 of an object's canonical JSON without what differs at every read.
 

@@ -168,6 +168,37 @@ class Obligation:
     payload: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row as a table has it, where that is not what it should be.
+
+    :param raw: empty if somebody has emptied it.
+    :param wrong: columns that do not hold what ``raw``, the parent and the account say; the typed
+        ones are looked at only where ``raw`` is what it should be.
+    """
+
+    id: str
+    raw: str
+    is_deleted: bool
+    wrong: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far one row is.
+
+    :param living: there is a row, and it is not a tombstone.
+    :param version: ``None`` if there is no row, or somebody has emptied it.
+    :param event_id: the event that it came from.
+    :param owed: what is owed for it.
+    """
+
+    living: bool = False
+    version: int | None = None
+    event_id: str | None = None
+    owed: Obligation | None = None
+
+
 class Transaction(Protocol):
     """One transaction: everything in it is committed together or not at all."""
 
@@ -245,6 +276,54 @@ class Transaction(Protocol):
         + 1`` with the same ``_event_id``. With a missing table only ``forgive`` counts.
 
         :return: how many were deleted.
+        """
+        ...
+
+    # -- what an audit asks; nothing but reopen() writes
+
+    def compare(
+        self,
+        stream: Stream,
+        account_id: str,
+        livemode: bool,
+        rows: Sequence[StagedRow | StagedChild],
+        newest: int,
+    ) -> dict[str, StoredRow | None]:
+        """Return id → the row as it is, for those that are not byte for byte what they should be.
+
+        :param rows: what the rows should be, living.
+        :param newest: a higher version than this is wrong.
+        :return: ``None`` for an absent row; nothing for a row that is right.
+        """
+        ...
+
+    def living(
+        self, stream: Stream, account_id: str, livemode: bool, after: str, limit: int
+    ) -> list[tuple[str, str | None]]:
+        """Return (id, parent's id) of the next living rows behind the id ``after``, by id.
+
+        The parent's id is ``None`` for a top-level stream.
+        """
+        ...
+
+    def children_of(
+        self, child: Stream, account_id: str, parents: Sequence[str]
+    ) -> list[tuple[str, str]]:
+        """Return (id, parent's id) of the living children of some parents."""
+        ...
+
+    def marks(
+        self, stream: Stream, account_id: str, livemode: bool, ids: Sequence[str]
+    ) -> dict[str, Marks]:
+        """Return how far some rows are, and what is owed for them; every id is in the answer."""
+        ...
+
+    def reopen(self, stream: Stream, account_id: str, ids: Sequence[str], *, rewrite: bool) -> None:
+        """Let rows lose against any version that is merged later in this transaction.
+
+        A merge of each of them *must* follow: until then they are not what they were.
+
+        :param rewrite: write all of their columns anew then, even if ``raw`` is what it was.
         """
         ...
 

@@ -34,6 +34,10 @@ class Dialect(ABC):
         """Return the statement that makes a temporary table from a select."""
         return f"CREATE TEMPORARY TABLE {identifier(name)} AS {select}"
 
+    def differs(self, one: str, other: str) -> str:
+        """Return the condition that two expressions differ; NULL equals NULL."""
+        return f"({one} IS DISTINCT FROM {other})"
+
     @abstractmethod
     def clock(self) -> str:
         """Return an expression for now in unix seconds, by the warehouse's clock."""

@@ -37,6 +37,10 @@ class SQLiteDialect(Dialect):
         "json": "TEXT",
     }
 
+    def differs(self, one: str, other: str) -> str:
+        """See the base class; ``IS DISTINCT FROM`` came with 3.39."""
+        return f"({one} IS NOT {other})"
+
     def clock(self) -> str:
         """See the base class: this machine's clock is the file's."""
         return repr(time.time())

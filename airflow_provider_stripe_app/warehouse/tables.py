@@ -75,6 +75,22 @@ def ensure(
     return Table(stream.name, target, plan.slots, plan.found)
 
 
+def existing(
+    session: Session, capabilities: Capabilities, stream: Stream, schema_version: int
+) -> Table | None:
+    """Return the table of a stream as it is, with those slots that it has a column for.
+
+    :return: ``None`` if there is no table.
+    :raises ForeignTable: if a table of that name is not ours.
+    """
+    plan, columns, _ = _look(session, capabilities, stream, {}, schema_version)
+    if not columns:
+        return None
+    there = {name.lower() for name in columns}
+    slots = tuple(slot for slot in plan.slots if slot.name.lower() in there)
+    return Table(stream.name, session.table(stream.name), slots)
+
+
 def _look(
     session: Session,
     capabilities: Capabilities,

@@ -9,15 +9,20 @@ from typing import Any
 
 from airflow_provider_stripe_app.streams.catalog import SCHEMA_VERSION
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.warehouse import state, tables
+from airflow_provider_stripe_app.warehouse import inspection, state, tables
 from airflow_provider_stripe_app.warehouse.base import (
     Batch,
     Capabilities,
     Claim,
+    Marks,
     Obligation,
+    StagedChild,
+    StagedRow,
     StateKey,
+    StoredRow,
     TableChange,
 )
+from airflow_provider_stripe_app.warehouse.inspection import Scope
 from airflow_provider_stripe_app.warehouse.merge import Merge
 from airflow_provider_stripe_app.warehouse.session import Fault, Session
 from airflow_provider_stripe_app.warehouse.sql import identifier
@@ -104,6 +109,48 @@ class SqlTransaction:
         """See the protocol."""
         there = tables.exists(self._session, stream.name)
         return state.settle(self._session, stream, account_id, livemode, forgive, has_table=there)
+
+    def compare(
+        self,
+        stream: Stream,
+        account_id: str,
+        livemode: bool,
+        rows: Sequence[StagedRow | StagedChild],
+        newest: int,
+    ) -> dict[str, StoredRow | None]:
+        """See the protocol."""
+        table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
+        scope = Scope(self._session, account_id, livemode)
+        return inspection.compare(scope, stream, table, rows, newest)
+
+    def living(
+        self, stream: Stream, account_id: str, livemode: bool, after: str, limit: int
+    ) -> list[tuple[str, str | None]]:
+        """See the protocol."""
+        table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
+        return inspection.living(
+            Scope(self._session, account_id, livemode), stream, table, after, limit
+        )
+
+    def children_of(
+        self, child: Stream, account_id: str, parents: Sequence[str]
+    ) -> list[tuple[str, str]]:
+        """See the protocol."""
+        table = tables.existing(self._session, self._capabilities, child, self._schema_version)
+        return inspection.children_of(self._session, account_id, child, table, parents)
+
+    def marks(
+        self, stream: Stream, account_id: str, livemode: bool, ids: Sequence[str]
+    ) -> dict[str, Marks]:
+        """See the protocol."""
+        there = tables.exists(self._session, stream.name)
+        scope = Scope(self._session, account_id, livemode)
+        return inspection.marks(scope, stream, ids, has_table=there)
+
+    def reopen(self, stream: Stream, account_id: str, ids: Sequence[str], *, rewrite: bool) -> None:
+        """See the protocol."""
+        if tables.exists(self._session, stream.name):
+            inspection.reopen(self._session, stream, account_id, ids, rewrite=rewrite)
 
     def verify(self) -> None:
         """After COMMIT: re-read what was claimed and advanced.

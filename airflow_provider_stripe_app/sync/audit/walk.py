@@ -1,0 +1,221 @@
+"""Reading what Stripe has: everything by ``created`` ranges side by side, or single objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from airflow_provider_stripe_app.api.client import ParentPage
+from airflow_provider_stripe_app.api.errors import CursorDeleted, StripeApiError
+from airflow_provider_stripe_app.api.ranges import Range, after_page, query, without_cursor
+from airflow_provider_stripe_app.streams.model import Stream
+from airflow_provider_stripe_app.sync.context import Context
+from airflow_provider_stripe_app.sync.fetch import (
+    Fetched,
+    Whole,
+    complete,
+    is_whole,
+    refetch,
+    staged,
+)
+from airflow_provider_stripe_app.sync.load import CALLS_AHEAD, FLOOR
+from airflow_provider_stripe_app.sync.options import Unit
+from airflow_provider_stripe_app.sync.progress import Progress
+from airflow_provider_stripe_app.sync.reduce import is_left_out
+from airflow_provider_stripe_app.sync.versions import read_version
+from airflow_provider_stripe_app.warehouse.base import StagedRow
+
+_PLAUSIBLE_ID = re.compile(r"[A-Za-z0-9_.@+~-]{1,255}")
+
+Only = Callable[[Unit, Sequence[str]], set[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Some objects as Stripe lists them.
+
+    :param sent_at: unix second by Stripe's clock at which the newest of the requests was sent.
+    """
+
+    unit: Unit
+    wholes: list[Whole]
+    sent_at: int
+
+
+@dataclass(slots=True)
+class _Job:
+    unit: Unit
+    frontier: deque[Range]
+    pending: int = 0
+    ready: list[Whole] = field(default_factory=list)
+    sent_at: int = 0
+
+    @property
+    def exhausted(self) -> bool:
+        return not self.frontier and not self.pending
+
+
+class Walk:
+    """Lists units side by side, under one rate budget.
+
+    :param units: with the unix second before which objects are left out.
+    :param batch_rows: objects handed out at once, about.
+    :param only: returns which of some ids are wanted; ``None`` for all.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        units: Sequence[tuple[Unit, int | None]],
+        batch_rows: int,
+        only: Only | None = None,
+    ) -> None:
+        self._ctx = ctx
+        self._jobs = [_Job(unit, deque([Range(start, None)])) for unit, start in units]
+        self._batch_rows = batch_rows
+        self._only = only
+        self._lists: dict[Future[ParentPage | None], tuple[_Job, Range]] = {}
+        self._details: dict[Future[Fetched], _Job] = {}
+        self._progress = Progress(ctx, "verifying")
+
+    def batches(self) -> Iterator[Listed]:
+        """Yield everything; an object may come twice.
+
+        :raises StripeApiError: if a request fails for good.
+        """
+        pool = ThreadPoolExecutor(self._ctx.options.workers, thread_name_prefix="stripe-audit")
+        try:
+            while not all(job.exhausted for job in self._jobs):
+                self._submit(pool)
+                self._collect(pool)
+                self._ctx.renew()
+                self._progress.tick()
+                for job in self._jobs:
+                    full = len(job.ready) >= self._batch_rows
+                    if job.ready and (full or job.exhausted):
+                        wholes, job.ready = job.ready, []
+                        yield Listed(job.unit, wholes, job.sent_at)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _submit(self, pool: ThreadPoolExecutor) -> None:
+        limit = self._ctx.options.workers * CALLS_AHEAD
+        moved = True
+        while moved:
+            moved = False
+            for job in self._jobs:
+                if job.frontier and len(self._lists) + len(self._details) < limit:
+                    rng = job.frontier.popleft()
+                    self._lists[pool.submit(self._list, job.unit, rng)] = (job, rng)
+                    job.pending += 1
+                    moved = True
+
+    def _list(self, unit: Unit, rng: Range) -> ParentPage | None:
+        stream = unit.stream
+        try:
+            return self._ctx.client.list_parents(
+                stream.path,
+                {**stream.params, **query(rng)},
+                inlined=unit.stream_inlined,
+                purpose=f"audit:{stream.name}",
+                permission=stream.permission,
+            )
+        except CursorDeleted:
+            return None
+
+    def _collect(self, pool: ThreadPoolExecutor) -> None:
+        futures: list[Future[Any]] = [*self._lists, *self._details]
+        done, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in done:
+            if future in self._lists:
+                job, rng = self._lists.pop(future)
+                self._listed(pool, job, rng, future.result())
+            else:
+                job = self._details.pop(future)
+                job.ready += future.result().objects
+            job.pending -= 1
+
+    def _listed(
+        self, pool: ThreadPoolExecutor, job: _Job, rng: Range, page: ParentPage | None
+    ) -> None:
+        if page is None:
+            job.frontier.append(without_cursor(rng))
+            return
+        if page.items:
+            last = page.items[-1]
+            if last.created is None:
+                raise StripeApiError(
+                    f"{job.unit.name}: Stripe returned an object without `created`"
+                )
+            idle = len(self._lists) + len(job.frontier) < self._ctx.options.workers
+            job.frontier += after_page(
+                rng,
+                oldest_created=last.created,
+                oldest_id=last.id,
+                has_more=page.has_more,
+                split=idle,
+                floor=FLOOR,
+            )
+        job.sent_at = max(job.sent_at, page.sent_at)
+        ids = [item.id for item in page.items]
+        wanted = None if self._only is None else self._only(job.unit, ids)
+        for item in page.items:
+            if wanted is not None and item.id not in wanted:
+                continue
+            if is_whole(job.unit, item):
+                job.ready.append(staged(job.unit, item, read_version(page.sent_at)))
+            else:
+                future = pool.submit(complete, self._ctx.client, job.unit, item, page.sent_at)
+                self._details[future] = job
+                job.pending += 1
+        self._progress.seen(job.unit.name, len(page.items))
+
+
+def fetch_each(
+    ctx: Context, unit: Unit, ids: Sequence[str], start_date: int | None, now: int
+) -> list[Whole]:
+    """Read objects one by one; what is gone, or does not belong into the table, is a tombstone.
+
+    :param now: unix second by Stripe's clock at which an id that cannot be Stripe's is known to be
+        none.
+    """
+    with ThreadPoolExecutor(ctx.options.workers, thread_name_prefix="stripe-recheck") as pool:
+        futures = {
+            id_: pool.submit(refetch, ctx.client, unit, id_, "recheck")
+            for id_ in ids
+            if _PLAUSIBLE_ID.fullmatch(id_)
+        }
+        try:
+            read = {id_: ctx.result(future).newest()[0] for id_, future in futures.items()}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return [
+        _inside(unit.stream, read[id_], start_date) if id_ in read else gone(unit.stream, id_, now)
+        for id_ in ids
+    ]
+
+
+def _inside(stream: Stream, whole: Whole, start_date: int | None) -> Whole:
+    row = whole.row
+    if row.deleted_at is None:
+        data = msgspec.json.decode(row.typed_from or row.raw)
+        if is_left_out(data, start_date):
+            return gone(stream, row.id, row.version // 10)
+    return whole
+
+
+def gone(stream: Stream, object_id: str, at: int) -> Whole:
+    """Return what says that Stripe has no such object.
+
+    :param object_id: any text: somebody may have made the row by hand.
+    :param at: unix second by Stripe's clock at which it was missed.
+    """
+    raw = json.dumps({"id": object_id, "object": stream.object, "deleted": True})
+    return Whole(StagedRow(object_id, raw, read_version(at), None, at))
