@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from airflow_provider_stripe_app.exceptions import TokenUnavailable
+from airflow_provider_stripe_app.exceptions import StripeAppError, TokenUnavailable
 from airflow_provider_stripe_app.oauth import config, rows
 from airflow_provider_stripe_app.oauth.access_grant import AccessGrant, fingerprint
 from airflow_provider_stripe_app.oauth.config import TokenPolicy
@@ -75,11 +76,29 @@ class Adoption:
         :param min_age: seconds that it has waited; less while its own process may still store it.
         :return: whether tokens were stored: read the row again.
         """
-        stored = False
-        for path, entry in self._spool.find(conn_id, min_age=min_age):
-            if self.adopt(entry, "recovered", "spool") is not None:
-                stored = True
-            self._spool.remove(path)
+        found = self._spool.find(conn_id, min_age=min_age)
+        return True in [self._recover(path, entry) for path, entry in found]
+
+    def recover_all(self, *, min_age: float = 10.0) -> int:
+        """Store what earlier renewals of any installation could not.
+
+        :param min_age: as for ``recover``.
+        :return: how many pairs of tokens were stored.
+        :raises StripeAppError: what kept some of them from being stored; they stay.
+        """
+        stored, failure = 0, None
+        for path, entry in self._spool.everything(min_age=min_age):
+            try:
+                stored += self._recover(path, entry)
+            except StripeAppError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return stored
+
+    def _recover(self, path: Path, entry: Spooled) -> bool:
+        stored = self.adopt(entry, "recovered", "spool") is not None
+        self._spool.remove(path)
         return stored
 
     def adopt(self, entry: Spooled, event: str, reason: str, **facts: Any) -> AccessGrant | None:

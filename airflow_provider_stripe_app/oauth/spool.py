@@ -93,9 +93,19 @@ class Spool:
         :param conn_id: the installation's connection.
         :param min_age: seconds since it was written; a younger file is just being stored.
         """
+        return self._read(f"{self._prefix(conn_id)}-*.json", min_age)
+
+    def everything(self, *, min_age: float = 0.0) -> list[tuple[Path, Spooled]]:
+        """Return what waits for any connection, as ``find`` does for one.
+
+        :param min_age: seconds since it was written.
+        """
+        return self._read("*.json", min_age)
+
+    def _read(self, pattern: str, min_age: float) -> list[tuple[Path, Spooled]]:
         found = []
         try:
-            names = sorted(self._directory.glob(f"{self._prefix(conn_id)}-*.json"))
+            names = sorted(self._directory.glob(pattern))
         except OSError:
             return []
         for path in names:

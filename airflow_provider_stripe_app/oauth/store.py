@@ -126,6 +126,17 @@ class TokenStore(InstallationRecords):
         """
         return self._token(conn_id, None, float("inf"), None, True)
 
+    def recover_all(self) -> int:
+        """Store what this machine's disk holds and the database did not take when Stripe gave it.
+
+        Nobody else has these tokens, and the stored ones are spent: another machine that renews
+        with them would have to give the grant up.
+
+        :return: how many pairs of tokens were stored.
+        :raises StripeAppError: if the database does not take some now either; they stay.
+        """
+        return self._adoption.recover_all()
+
     def _token(
         self,
         conn_id: str,

@@ -248,6 +248,7 @@ class KeepAlive:
         while not self._stop.wait(pause):
             pause = self._every * random.uniform(0.8, 1.2)  # noqa: S311
             try:
+                self._recover()
                 if self._enabled():
                     self.look()
             except StripeAppError as error:
@@ -257,6 +258,15 @@ class KeepAlive:
                 metrics.look_failed()
                 self._say(f"Stripe App keep-alive failed ({type(error).__name__}); it goes on.")
         self._leave()
+
+    def _recover(self) -> None:
+        """Store tokens that wait on disk: in every process, for its disk may be no other's, and
+        whatever the option says.
+        """
+        try:
+            self._store().recover_all()
+        except StripeAppError as error:
+            self._say(f"Tokens that wait on this machine's disk were not stored: {error}")
 
     def _leave(self) -> None:
         """Let another process take over at once; this one may be gone before it is written."""

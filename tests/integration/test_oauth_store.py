@@ -514,6 +514,27 @@ def test_answer_that_cannot_be_stored_waits_sealed_on_disk_for_the_next_one(lab,
     assert lab.store().history(lab.conn_id)[0].event == "recovered"
 
 
+def test_tokens_on_the_disk_of_an_idle_machine_are_stored_before_another_spends_the_old_ones(
+    lab, monkeypatch
+):
+    lab.sim.oauth.switches.token_idempotency = False
+    lab.expire()
+    with monkeypatch.context() as patch:
+        _database_refuses_stores(patch, lab)
+        first = lab.store().live_token(lab.conn_id)
+        assert len(lab.spool_files) == 1
+        (path,) = lab.spool_files
+        os.utime(path, (time.time() - 60,) * 2)
+        with pytest.raises(TokenUnavailable):
+            lab.store().recover_all()
+        assert lab.spool_files == [path], "what was not stored stays"
+    assert lab.store().recover_all() == 1
+    assert (lab.row().generation, lab.spool_files) == (2, [])
+    assert lab.store().live_token(lab.conn_id).access_token == first.access_token
+    assert lab.store().recover_all() == 0
+    assert lab.counts["refresh"] == 1
+
+
 def test_process_killed_between_answer_and_store_loses_nothing(lab):
     lab.sim.oauth.switches.token_idempotency = False
     lab.expire()
