@@ -20,8 +20,14 @@ _QUANTIZE = """async (source) => {
   const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
   const counts = new Map();
   for (const pixel of pixels) counts.set(pixel, (counts.get(pixel) || 0) + 1);
-  const palette = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 256).map(([pixel]) => pixel);
   const parts = (pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
+  const weight = ([pixel, count]) => {
+    // Few pixels are green or red, and they carry the meaning: grey ones are easier to replace.
+    const colour = parts(pixel);
+    return count * (1 + (Math.max(...colour) - Math.min(...colour)) / 12);
+  };
+  const palette = [...counts].map((one) => [one[0], weight(one)]).sort((a, b) => b[1] - a[1])
+    .slice(0, 256).map(([pixel]) => pixel);
   const colours = palette.map(parts);
   const nearest = new Map(palette.map((pixel, index) => [pixel, index]));
   for (const pixel of counts.keys()) {
@@ -44,7 +50,7 @@ _QUANTIZE = """async (source) => {
 
 
 def shrink(page: Page, picture: bytes) -> bytes:
-    """Return a picture in its 256 most frequent colours.
+    """Return a picture in its 256 most important colours.
 
     :param page: any page without a policy, for example a blank one; the browser counts the colours.
     :param picture: PNG without transparency.
