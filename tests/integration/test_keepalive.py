@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.models import Connection
 from sqlalchemy import delete, event, insert
 
-from airflow_provider_stripe_app.oauth import due, jobs, stream_reports
+from airflow_provider_stripe_app.oauth import due, jobs, report_client, stream_reports
 from airflow_provider_stripe_app.oauth.cipher import seal
 from airflow_provider_stripe_app.oauth.models import Base, Installation, Job
 from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE, LOST
 from airflow_provider_stripe_app.oauth.report_server import answer_report
 from airflow_provider_stripe_app.oauth.store import TokenStore
 from airflow_provider_stripe_app.oauth.stream_reports import StreamReport
+from airflow_provider_stripe_app.plugin import keepalive
 from tests.integration.oauth_lab import in_processes, own_tables, session
 
 NOW = 1_800_000_000.0
@@ -272,3 +276,47 @@ def test_only_who_shows_the_broker_token_may_report() -> None:
     assert answer_report(good)[0] == 200
     (stored,) = stream_reports.read("shop")
     assert abs(stored.at - time.time()) < 60, "by the server's clock"
+
+
+def test_where_the_database_may_be_used_a_run_is_written_there() -> None:
+    add("shop")
+    extra = {"app_conn_id": "app", "broker_token": "b"}
+    connection = Connection("shop", conn_type="stripe_app", extra=json.dumps(extra))
+    report_client.send("shop", [report()], read_connection=lambda _: connection)
+    (stored,) = stream_reports.read("shop")
+    assert (stored.stream, stored.ok) == ("customers", True)
+
+
+# -- the keep-alive on top of them
+
+
+class Renewals:
+    """A store that only notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def live_token(self, conn_id: str, **_: object) -> None:
+        self.asked.append(conn_id)
+
+
+def test_the_others_take_over_when_the_holder_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [time.time()]
+    monkeypatch.setattr(
+        keepalive, "time", SimpleNamespace(**{**vars(time), "time": lambda: now[0]})
+    )
+    early = {"access_expires_at": now[0] + 100, "last_refreshed_at": now[0] - 3500}
+    add("shop", last_used_at=now[0], refresh_expires_at=now[0] + 300 * DAY, **early)
+    store = Renewals()
+    first, second = (
+        keepalive.KeepAlive(lambda: store, lambda: True, clock=lambda: now[0]) for _ in range(2)
+    )
+    for one in (first, second):
+        one._start_reconciling = lambda _: None
+    assert (first.look(), second.look()) == (1, 0)
+    now[0] += keepalive.LEASE - 1  # the first is not heard of any more
+    assert second.look() == 0
+    now[0] += 2
+    assert second.look() == 1
+    assert first.look() == 0
+    assert store.asked == ["shop", "shop"]
