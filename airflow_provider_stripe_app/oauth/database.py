@@ -53,9 +53,9 @@ def transaction(work: Callable[[Session], T], *, patience: float = 10.0) -> T:
             with create_session(scoped=False) as session:
                 return work(session)
         except (OperationalError, ProgrammingError) as error:
-            if _table_is_missing():
+            if lacking := _what_is_missing():
                 raise ConfigurationError(
-                    "The tables of the Stripe App provider are missing in Airflow's metadata "
+                    f"The tables of the Stripe App provider are {lacking} in Airflow's metadata "
                     "database: run `airflow db migrate`."
                 ) from None
             if isinstance(error, ProgrammingError):
@@ -75,13 +75,25 @@ def transaction(work: Callable[[Session], T], *, patience: float = 10.0) -> T:
         pause = min(pause * 2, 1.0)
 
 
-def _table_is_missing() -> bool:
+def _what_is_missing() -> str:
+    """Return ``missing`` or ``not up to date`` if the tables are, else nothing.
+
+    The package is often upgraded before anybody migrates; then a table or a column is not there.
+    """
     from airflow import settings
 
     from airflow_provider_stripe_app.oauth.models import Installation, metadata
 
     try:
-        engine = settings.get_engine()  # type: ignore[no-untyped-call]
-        return not inspect(engine).has_table(Installation.__tablename__, schema=metadata.schema)
+        found = inspect(settings.get_engine())  # type: ignore[no-untyped-call]
+        if not found.has_table(Installation.__tablename__, schema=metadata.schema):
+            return "missing"
+        for table in metadata.sorted_tables:
+            if not found.has_table(table.name, schema=metadata.schema):
+                return "not up to date"
+            there = {one["name"] for one in found.get_columns(table.name, schema=metadata.schema)}
+            if not {column.name for column in table.columns} <= there:
+                return "not up to date"
     except SQLAlchemyError:
-        return False
+        return ""
+    return ""

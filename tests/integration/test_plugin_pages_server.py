@@ -484,3 +484,30 @@ def test_what_is_not_installed_is_not_found(server: PluginServer, ann: Browser) 
     answer = ann.installation("empty_app")
     assert answer.status == 404
     assert "holds no installation" in answer.text
+
+
+@pytest.mark.parametrize("what", ["table", "column"])
+def test_tables_of_an_older_version_are_named_with_the_command_at_once(
+    server: PluginServer, ann: Browser, store: str, what: str
+) -> None:
+    there, away = {
+        "table": ("stripe_app_stream", "RENAME TO stripe_app_stream_away"),
+        "column": ("stripe_app_installation", "RENAME COLUMN heal_tries TO heal_tries_away"),
+    }[what]
+    back = {
+        "table": "ALTER TABLE stripe_app_stream_away RENAME TO stripe_app_stream",
+        "column": "ALTER TABLE stripe_app_installation RENAME COLUMN heal_tries_away TO heal_tries",
+    }[what]
+    with database(server) as rows:
+        rows.execute(f"ALTER TABLE {there} {away}")
+    try:
+        started = time.monotonic()
+        page = ann.page()
+        assert page.status == 200
+        assert "not up to date" in page.text
+        assert "airflow db migrate" in page.text
+        assert ann.get("/stripe-app/status.json").status == 500
+        assert time.monotonic() - started < 8
+    finally:
+        with database(server) as rows:
+            rows.execute(back)
