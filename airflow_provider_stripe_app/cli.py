@@ -160,9 +160,12 @@ def _keeping() -> list[CLICommand]:
         ),
         ActionCommand(
             name="test",
-            help="Ask Stripe for something with an installation's token, or try an app's key",
+            help="Ask Stripe for something with an installation's token, or try a key",
             func=_lazy("keeping", "test"),
-            args=(conn_id, as_json),
+            args=(
+                _arg("conn_id", help="connection of an installation, an app or a restricted key"),
+                as_json,
+            ),
         ),
         ActionCommand(
             name="history",

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.cli_commands.installing import installed_result
-from airflow_provider_stripe_app.cli_commands.keeping import installed
 from airflow_provider_stripe_app.cli_commands.output import (
     FAILED,
     Result,
@@ -89,7 +88,7 @@ def reconcile(args: Namespace) -> Result:
 
 
 def _reconciled_words(done: Reconciled) -> str:
-    lines = [f"{done.app_conn_id}: {_count(done.accounts, 'account')} of Stripe's list"]
+    lines = [f"{done.app_conn_id}: Stripe lists {_count(done.accounts, 'account')}"]
     if done.updated:
         lines.append(f"installed here and there: {', '.join(done.updated)}")
     if done.missing:
@@ -130,7 +129,9 @@ def uninstall(args: Namespace) -> Result:
     from airflow_provider_stripe_app.oauth.store import TokenStore
 
     store = TokenStore()
-    one = installed(store, args.conn_id)
+    one = store.status(args.conn_id)
+    if one is None:
+        raise ConfigurationError(f"Connection {args.conn_id} holds no installation to uninstall.")
     name = f" ({one.account_name})" if one.account_name else ""
     ask(
         args,

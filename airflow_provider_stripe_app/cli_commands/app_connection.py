@@ -42,7 +42,8 @@ def add_app(args: Namespace) -> Result:
     mode = {True: "live mode", False: "test mode", None: "mode unknown"}[settings.livemode]
     return Result(
         f"Connection {args.conn_id} holds the app {settings.link.client_id} ({mode}). Next: "
-        f"airflow stripe-app install-url {args.conn_id}",
+        f"airflow stripe-app install-url {args.conn_id} --installation-conn-id NAME, with the name "
+        "that DAGs shall use.",
         {
             "conn_id": args.conn_id,
             "client_id": settings.link.client_id,

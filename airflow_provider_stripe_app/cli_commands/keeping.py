@@ -20,12 +20,23 @@ from airflow_provider_stripe_app.exceptions import (
     ReauthorizationRequired,
     StripeAppError,
 )
+from airflow_provider_stripe_app.oauth.health import ELSEWHERE, EXPIRED
+from airflow_provider_stripe_app.oauth.health import REAUTHORIZE as LOST
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_provider_stripe_app.oauth.status import InstallationStatus
     from airflow_provider_stripe_app.oauth.store import TokenStore
+
+
+DEAD = frozenset({LOST, EXPIRED})
+"""Health of an installation that a person has to install again."""
+
+NOTHING = (
+    "Nothing is installed. `airflow stripe-app add-app` makes a connection for your app, and "
+    "`airflow stripe-app install-url` installs it in an account."
+)
 
 
 def _store() -> TokenStore:
@@ -69,9 +80,7 @@ def status(args: Namespace) -> Result:
     if len(found) > 1:
         counts = ", ".join(f"{count} {word}" for word, count in report["counts"].items())
         shown.append(f"{len(found)} installations: {counts}.")
-    text = "\n".join(shown) or (
-        "Nothing is installed. Run `airflow stripe-app install-url` with the app's connection."
-    )
+    text = "\n".join(shown) or NOTHING
     return Result(text, report, status_code(report))
 
 
@@ -80,10 +89,8 @@ def status_code(report: dict[str, Any]) -> int:
 
     :param report: from ``health.overview``.
     """
-    from airflow_provider_stripe_app.oauth import health
-
     words = {one["health"] for one in report["installations"]}
-    if words & {health.REAUTHORIZE, health.EXPIRED}:
+    if words & DEAD:
         return REAUTHORIZE
     return 0 if report["healthy"] else FAILED
 
@@ -92,15 +99,21 @@ def _words(one: InstallationStatus, said: dict[str, Any], now: float) -> str:
     from airflow_provider_stripe_app.oauth.words import mode_words, relative
 
     name = f" ({one.account_name})" if one.account_name else ""
-    ends = "ended" if one.access_expires_at <= now else "ends"
-    lines = [
-        f"{one.conn_id}: {said['health']}",
-        said["message"],
-        f"account {one.account_id}{name}, {mode_words(one.livemode)} mode, app {one.app_conn_id}",
-        f"access token {ends} {relative(one.access_expires_at, now)}, refreshed "
-        f"{relative(one.last_refreshed_at, now)}, generation {one.generation}; without any renewal "
-        f"the installation ends {relative(one.refresh_expires_at, now)}",
-    ]
+    lines = [f"{one.conn_id}: {said['health']}", said["message"]]
+    if step := _next_step(one, said["health"]):
+        lines.append(f"By command line: {step}")
+    lines.append(
+        f"account {one.account_id}{name}, {mode_words(one.livemode)} mode, app {one.app_conn_id}"
+    )
+    refreshed = f"refreshed {relative(one.last_refreshed_at, now)}, generation {one.generation}"
+    if said["health"] in DEAD:
+        lines.append(refreshed)
+    else:
+        ends = "ended" if one.access_expires_at <= now else "ends"
+        lines.append(
+            f"access token {ends} {relative(one.access_expires_at, now)}, {refreshed}; without any "
+            f"renewal the installation ends {relative(one.refresh_expires_at, now)}"
+        )
     streams = said["streams"]
     if streams:
         newest = max(sync["at"] for sync in streams)
@@ -111,6 +124,17 @@ def _words(one: InstallationStatus, said: dict[str, Any], now: float) -> str:
         if not sync["ok"]
     ]
     return "\n  ".join(lines)
+
+
+def _next_step(one: InstallationStatus, word: str) -> str:
+    """Return the command that does what the sentence says, if there is one."""
+    if word == ELSEWHERE:
+        return f"airflow stripe-app take-over {one.conn_id}"
+    if word in DEAD:
+        return (
+            f"airflow stripe-app install-url {one.app_conn_id} --installation-conn-id {one.conn_id}"
+        )
+    return ""
 
 
 @command

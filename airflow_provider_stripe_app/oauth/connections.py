@@ -57,7 +57,7 @@ def app_settings(app_conn_id: str, *, team_name: str | None = None) -> AppSettin
     return read_app(_read(app_conn_id, team_name))
 
 
-def _read(app_conn_id: str, team_name: str | None) -> Connection:
+def _read(app_conn_id: str, team_name: str | None, hint: str = "") -> Connection:
     from airflow.configuration import conf
     from airflow.models import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -68,10 +68,7 @@ def _read(app_conn_id: str, team_name: str | None) -> Connection:
         return Connection.get_connection_from_secrets(app_conn_id, team_name=team)
     except AirflowNotFoundException:
         pass
-    mend = (
-        "create it again (type Stripe App, with install link and secret key), or, if it has "
-        "another name now, write that as app_conn_id into the installation's connection."
-    )
+    mend = f"create it (type Stripe App, with install link and secret key){hint}."
     if conf.get("secrets", "backend", fallback=""):
         raise AppConnectionNotFound(
             f"The app connection {app_conn_id} was not found. If it is in your secrets backend, "
@@ -99,7 +96,9 @@ def token_endpoint(
     :raises TokenUnavailable: if a secrets backend may have failed to answer.
     """
     # Only the key is looked at: tokens must live on when somebody spoils the install link.
-    key = check_secret_key(_read(app_conn_id, team_name).password or "", app_conn_id)
+    hint = ", or, if it has another name now, write that as app_conn_id into the installation's"
+    found = _read(app_conn_id, team_name, f"{hint} connection")
+    key = check_secret_key(found.password or "", app_conn_id)
     return TokenEndpoint(key, api_base=config.api_base(), timeout=timeout)
 
 

@@ -14,6 +14,7 @@ import pytest
 from cli_session import CliSession, cli_session
 from plugin_server import PERMISSIONS, PluginServer
 
+from airflow_provider_stripe_app.cli_commands.keeping import NOTHING
 from airflow_provider_stripe_app.testing import SimulatedStripe
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
@@ -75,10 +76,7 @@ def test_app_is_added_and_installed_without_any_secret_in_an_argument(
     assert "add --force" in said
     assert lab.run(f"{add} --force", f"{key}\n")[0] == 0
     assert "Stripe accepts the app's secret key" in lab.run("test app")[1]
-    nothing = (
-        "Nothing is installed. Run `airflow stripe-app install-url` with the app's connection."
-    )
-    assert lab.run("status")[:2] == [0, f"{nothing}\n"]
+    assert lab.run("status")[:2] == [0, f"{NOTHING}\n"]
     assert lab.run("status shop")[0] == 3
 
     begun = lab.json("install-url app --installation-conn-id shop")
@@ -156,7 +154,9 @@ def test_accounts_are_listed_compared_adopted_and_uninstalled(lab: Lab) -> None:
 
 def test_copied_database_renews_only_what_a_person_takes_over(lab: Lab) -> None:
     copy = {"AIRFLOW__STRIPE_APP__DEPLOYMENT_ID": "the-copy"}
-    assert lab.run("status shop", **copy)[1].startswith("shop: held elsewhere\n")
+    out = lab.run("status shop", **copy)[1]
+    assert out.startswith("shop: held elsewhere\n")
+    assert "airflow stripe-app take-over shop\n" in out
     status, _, said = lab.run("refresh shop", **copy)
     assert status == 1
     assert "the-copy" in said
@@ -176,6 +176,7 @@ def test_lost_installation_has_an_exit_status_of_its_own(lab: Lab) -> None:
     status, out, _ = lab.run("status")
     assert status == 3
     assert "2 installations: 1 reauthorize, 1 healthy." in out
+    assert "airflow stripe-app install-url app --installation-conn-id lost\n" in out
     status, out, _ = lab.run("test lost --json")
     assert status == 3
     assert json.loads(out)["error"]["kind"] == "reauthorization_required"

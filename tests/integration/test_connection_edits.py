@@ -589,6 +589,20 @@ def test_read_only_app_is_installed_by_command_line(
     shop.stands()
 
 
+def test_health_route_and_command_line_report_the_same(shops: Shops, cli: CliSession) -> None:
+    shops("reported")
+    route = shops.ann.get("/stripe-app/status.json").response.json()
+    status, out, said = cli.run("stripe-app", "status", "--json")
+    printed = json.loads(out)
+    assert bool(status) == (not route["healthy"]), said
+    for report in (route, printed):
+        del report["checked_at"]
+        for one in report["installations"]:
+            del one["access_token"]["expires_in"], one["refresh_token"]["expires_in"]
+    assert printed == route
+    assert "reported" in [one["conn_id"] for one in route["installations"]]
+
+
 def shadow(shop: Shop, **fields: object) -> Any:
     """Let the secrets backend answer for the installation's name, too."""
     import contextlib
