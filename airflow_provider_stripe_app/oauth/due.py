@@ -57,6 +57,7 @@ class Candidate(NamedTuple):
     last_used_at: float | None = None
     heal_after: float | None = None
     retry_at: float | None = None
+    app_conn_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ class Due:
     :param why: ``in use`` when tasks need it, ``idle`` when it is only kept from dying, ``healing``
         when it is lost and may be mended.
     :param margin: seconds of life below which its access token is renewed.
+    :param app_conn_id: its app's connection.
     """
 
     conn_id: str
     why: Why
     margin: float = 0.0
+    app_conn_id: str = ""
 
 
 class Ages(NamedTuple):
@@ -125,15 +128,16 @@ def due(candidates: Iterable[Candidate], now: float) -> list[Due]:
             continue
         if one.status == LOST:
             if one.heal_after is not None and one.heal_after <= now:
-                found.append((one.heal_after, Due(one.conn_id, "healing")))
+                found.append((one.heal_after, Due(one.conn_id, "healing", 0.0, one.app_conn_id)))
         elif one.status == ACTIVE:
             in_use = one.last_used_at is not None and now - one.last_used_at < IN_USE
             early = margin(one)
             rest = IDLE + IDLE_SPREAD * share(one.conn_id)
             if in_use and one.access_expires_at - now <= early:
-                found.append((one.access_expires_at, Due(one.conn_id, "in use", early)))
+                item = Due(one.conn_id, "in use", early, one.app_conn_id)
+                found.append((one.access_expires_at, item))
             elif now - one.last_refreshed_at > rest:
-                found.append((now, Due(one.conn_id, "idle")))
+                found.append((now, Due(one.conn_id, "idle", 0.0, one.app_conn_id)))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 

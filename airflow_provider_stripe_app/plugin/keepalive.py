@@ -17,8 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
+from airflow_provider_stripe_app.exceptions import (
+    ConfigurationError,
+    ReauthorizationRequired,
+    StripeAppError,
+)
 from airflow_provider_stripe_app.oauth import metrics
+from airflow_provider_stripe_app.plugin.patience import Patience
 from airflow_provider_stripe_app.plugin.workers import work_off
 
 if TYPE_CHECKING:
@@ -118,6 +123,7 @@ class KeepAlive:
         self._said: dict[str, float] = {}
         self._lock = threading.Lock()
         self._holds = False
+        self._patience = Patience()
         self._apps_at = float("-inf")
         self._reconciling: threading.Thread | None = None
 
@@ -144,7 +150,7 @@ class KeepAlive:
         begun, now = time.monotonic(), self._clock()
         candidates = desk.candidates(now)
         self._warn(due.ending(candidates, now))
-        work = due.due(candidates, now)
+        work = self._patience.begin(due.due(candidates, now))
         self._start_reconciling(desk)
         renewed: list[str] = []
         if work:
@@ -157,6 +163,8 @@ class KeepAlive:
                 meanwhile=lambda: self._hold(desk),
                 every=LEASE / 4,
             )
+        for app in self._patience.waiting:
+            self._say(f"Renewals of app {app} failed one after the other: the rest waits a minute.")
         metrics.looked(time.monotonic() - begun, len(work))
         _tell_ages(desk.ages(now), now)
         return len(renewed)
@@ -168,17 +176,25 @@ class KeepAlive:
         except StripeAppError as error:
             self._say(f"Stripe App keep-alive: {error}")
 
-    def _see_to(self, store: TokenStore, one: Due, renewed: list[str]) -> None:
+    def _see_to(self, store: TokenStore, one: Due, renewed: list[str]) -> bool:
+        """Renew or mend an installation; return whether it was tried."""
+        if not self._patience.may_try(one):
+            return False
         try:
             if one.why == "idle":
                 store.renew(one.conn_id)
             else:
                 store.live_token(one.conn_id, min_remaining=one.margin, wait_seconds=0)
             renewed.append(one.conn_id)
+            self._patience.succeeded(one)
         except StripeAppError as error:
+            alone = isinstance(error, ReauthorizationRequired)
+            self._patience.failed(one, apps_fault=not alone)
             self._say(f"Connection {one.conn_id} was not renewed: {error}")
         except Exception as error:
+            self._patience.failed(one, apps_fault=False)
             self._say(f"Connection {one.conn_id} was not renewed ({type(error).__name__}).")
+        return True
 
     def _start_reconciling(self, desk: Desk) -> None:
         """Compare the apps that are due with Stripe's lists, beside the renewals: a list of

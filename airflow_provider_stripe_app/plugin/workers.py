@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 log = logging.getLogger(__name__)
 
-Task = Callable[[], None]
+Task = Callable[[], object]
 
 
 def work_off(
@@ -29,7 +29,7 @@ def work_off(
     """Do all of it, some things at once; return when the last is done or ``stop`` is set.
 
     :param tasks: in the order in which they are begun. What one raises is logged and stops no
-        other.
+        other. One that returns ``False`` had nothing to do: the pace does not count for it.
     :param threads: how many are done at once.
     :param stop: when set, nothing new is begun and this returns at once; threads that wait for an
         answer end by themselves.
@@ -49,7 +49,8 @@ def work_off(
                 return
             begun = time.monotonic()
             try:
-                task()
+                if task() is False:
+                    continue
             except Exception:
                 log.exception("A task of the Stripe App keep-alive failed; the others go on.")
             rest = pace - (time.monotonic() - begun)

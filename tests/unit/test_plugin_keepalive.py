@@ -8,7 +8,11 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_stripe_app.exceptions import ConfigurationError, TokenUnavailable
+from airflow_provider_stripe_app.exceptions import (
+    ConfigurationError,
+    ReauthorizationRequired,
+    TokenUnavailable,
+)
 from airflow_provider_stripe_app.oauth.due import (
     EARLY,
     SPREAD,
@@ -24,6 +28,7 @@ from airflow_provider_stripe_app.oauth.due import (
 from airflow_provider_stripe_app.oauth.refresh_rules import ACTIVE, LOST
 from airflow_provider_stripe_app.plugin import keepalive
 from airflow_provider_stripe_app.plugin.keepalive import JOB, KeepAlive, running
+from airflow_provider_stripe_app.plugin.patience import IN_A_ROW
 from airflow_provider_stripe_app.plugin.workers import work_off
 
 NOW = 1_800_000_000.0
@@ -239,6 +244,61 @@ def test_one_slow_answer_does_not_hold_the_other_renewals():
     assert not looked.is_alive()
 
 
+class Away:
+    """A store whose Stripe is away, for all or for some."""
+
+    def __init__(self, *broken: str, error: type[Exception] = TokenUnavailable) -> None:
+        self.tried: list[str] = []
+        self.broken = set(broken)
+        self.everything = not broken
+        self.error = error
+
+    def live_token(self, conn_id, **_):
+        self.tried.append(conn_id)
+        if self.everything or conn_id in self.broken:
+            raise self.error("not now")
+
+
+def crowd(app: str, count: int = 100) -> list[Candidate]:
+    return [
+        one(f"{app}-{n:03}", access_expires_at=NOW + n / 10, app_conn_id=app) for n in range(count)
+    ]
+
+
+def test_while_stripe_is_away_a_look_does_not_try_a_thousand_accounts(caplog):
+    store, desk = Away(), Desk(*crowd("first"), *crowd("second"))
+    keeper = keeper_of(store, desk)
+    begun = time.monotonic()
+    keeper._pace = 0.25
+    assert keeper.look() == 0
+    assert time.monotonic() - begun < 10
+    for app in ("first", "second"):
+        assert IN_A_ROW <= len([c for c in store.tried if c.startswith(app)]) < IN_A_ROW + 4
+    assert "Renewals of app first failed one after the other" in caplog.text
+    before = set(store.tried)
+    keeper.look()
+    assert before.isdisjoint(store.tried[len(before) :]), "others are tried before the same again"
+    store.everything = False
+    assert keeper.look() == 200
+
+
+def test_a_few_broken_installations_never_keep_the_healthy_ones_waiting():
+    broken = [f"shop-{n:03}" for n in range(20)]
+    store, desk = Away(*broken), Desk(*crowd("shop"))
+    keeper = keeper_of(store, desk)
+    healthy = set()
+    for _ in range(6):
+        store.tried.clear()
+        keeper.look()
+        healthy |= set(store.tried) - set(broken)
+    assert len(healthy) == 80
+
+
+def test_installations_that_are_lost_say_nothing_about_the_others_of_their_app():
+    store = Away(*(f"shop-{n:03}" for n in range(50)), error=ReauthorizationRequired)
+    assert keeper_of(store, Desk(*crowd("shop"))).look() == 50
+
+
 def test_apps_are_compared_with_stripe_beside_the_renewals_and_failures_said_once(caplog):
     desk = Desk(apps=tuple(App(name, None, None) for name in ("refused", "bare", "fine")))
     keeper = keeper_of(Store(), desk)
@@ -256,14 +316,15 @@ def test_apps_are_compared_with_stripe_beside_the_renewals_and_failures_said_onc
     ]
 
 
-def test_the_pool_does_everything_at_most_so_many_at_once_and_no_faster_than_its_pace():
+def test_the_pool_does_everything_three_at_once_and_no_faster_than_its_pace():
     lock, busy, most, finished = threading.Lock(), [0], [0], []
+    together = threading.Barrier(3, timeout=20)
 
     def task() -> None:
         with lock:
             busy[0] += 1
             most[0] = max(most[0], busy[0])
-        time.sleep(0.01)
+        together.wait()
         with lock:
             busy[0] -= 1
             finished.append(1)
