@@ -72,7 +72,10 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [
-            {"integration-name": INTEGRATION, "python-modules": [f"{PACKAGE}.operators.sync"]}
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": [f"{PACKAGE}.operators.sync", f"{PACKAGE}.operators.audit"],
+            }
         ],
         "hooks": [
             {
