@@ -30,6 +30,7 @@ from airflow_provider_stripe_app.oauth.reinstall import (
     mending_key,
 )
 from airflow_provider_stripe_app.oauth.renewal import check_deployment
+from airflow_provider_stripe_app.oauth.words import NOT_MENDED
 
 AccessOf = Callable[[str, "str | None", float], AppAccess]
 """(app connection, team, timeout in seconds) → what its key may do with the Install API."""
@@ -143,10 +144,10 @@ class Healing:
     def _note(self, seen: rows.Snapshot, outcome: NotMended) -> None:
         """Write down why there are no tokens, unless the row went another way meanwhile."""
         now = self._clock()
-        reason = (seen.last_error or "The stored tokens are dead").split(_BY_ITSELF)[0]
+        reason = (seen.last_error or "The stored tokens are dead").split(NOT_MENDED)[0]
         values: dict[str, Any] = {
             **rows.NO_LEASE,
-            "last_error": f"{reason.rstrip('.')}{_BY_ITSELF}{outcome.message.rstrip('.')}",
+            "last_error": f"{reason.rstrip('.')}{NOT_MENDED}{outcome.message.rstrip('.')}",
             "last_error_at": now,
         }
         if outcome.request_id:
@@ -173,6 +174,3 @@ class Healing:
                 )
 
         transaction(write)
-
-
-_BY_ITSELF = "; it could not be mended by itself: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from airflow_provider_stripe_app.oauth.words import DAY, iso, relative
+from airflow_provider_stripe_app.oauth.words import DAY, NOT_MENDED, iso, relative
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.oauth.status import InstallationStatus
@@ -44,6 +44,10 @@ WORDS: tuple[str, ...] = (
     HEALTHY,
 )
 """Every word there is, the worst first."""
+
+
+MENDED_BY_PERSON = frozenset({REAUTHORIZE, EXPIRED, MENDING})
+"""What Reauthorize mends."""
 
 
 class Health(NamedTuple):
@@ -115,20 +119,20 @@ def _lost(one: InstallationStatus, now: float) -> Health:
             "Not renewed for a year, so Stripe has ended it. Press Reauthorize: DAGs that use it "
             "fail until then.",
         )
-    said = f" ({_no_stop(one.last_error)})" if one.last_error else ""
+    reason, _, unmended = (one.last_error or "").partition(NOT_MENDED)
+    said = f" ({_no_stop(reason)})" if reason else ""
     loss = f"Stripe no longer accepts this installation's tokens{said}."
-    heal_after: float | None = getattr(one, "heal_after", None)
-    if heal_after is not None:
-        when = f" {relative(heal_after, now)}" if heal_after > now else " now"
+    if one.heal_after is not None:
+        when = f" {relative(one.heal_after, now)}" if one.heal_after > now else " now"
         return Health(
             MENDING,
             "bad",
             f"{loss} Airflow asks Stripe for new ones by itself{when}; press Reauthorize if you do "
             "not want to wait.",
         )
-    return Health(
-        REAUTHORIZE, "bad", f"{loss} Press Reauthorize: DAGs that use it fail until then."
-    )
+    todo = f"{loss} Press Reauthorize: DAGs that use it fail until then."
+    tried = f" It could not be mended by itself: {_no_stop(unmended)}." if unmended else ""
+    return Health(REAUTHORIZE, "bad", f"{todo}{tried}")
 
 
 def _elsewhere(one: InstallationStatus, now: float) -> Health:
@@ -143,7 +147,7 @@ def _elsewhere(one: InstallationStatus, now: float) -> Health:
 
 def _missing(one: InstallationStatus, missing: Sequence[str]) -> Health:
     names = ", ".join(sorted(missing))
-    pending: Sequence[str] = getattr(one, "permissions_pending", None) or ()
+    pending: Sequence[str] = one.permissions_pending or ()
     if set(missing) <= set(pending):
         return Health(
             APPROVAL,
@@ -187,7 +191,7 @@ def report(
         "conn_id": one.conn_id,
         "app_conn_id": one.app_conn_id,
         "account_id": one.account_id,
-        "account_name": getattr(one, "account_name", None),
+        "account_name": one.account_name,
         "livemode": one.livemode,
         "team_name": one.team_name,
         "healthy": health.kind != "bad",
@@ -204,7 +208,7 @@ def report(
         "healing": _healing(one),
         "permissions": {
             "granted": one.permissions_granted,
-            "pending": getattr(one, "permissions_pending", None),
+            "pending": one.permissions_pending,
             "missing": sorted(missing),
         },
         "deployment_id": one.deployment_id,
@@ -228,8 +232,9 @@ def _last_error(one: InstallationStatus) -> dict[str, Any] | None:
 
 
 def _healing(one: InstallationStatus) -> dict[str, Any] | None:
-    tries, after = getattr(one, "heal_tries", 0) or 0, getattr(one, "heal_after", None)
-    return {"tries": tries, "next_at": iso(after)} if tries or after is not None else None
+    if not one.heal_tries and one.heal_after is None:
+        return None
+    return {"tries": one.heal_tries, "next_at": iso(one.heal_after)}
 
 
 def overview(

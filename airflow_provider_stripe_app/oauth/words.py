@@ -6,6 +6,9 @@ from datetime import datetime, timezone
 
 DAY = 86400.0
 
+NOT_MENDED = "; it could not be mended by itself: "
+"""What joins the reason of a loss and why the Install API did not mend it, in ``last_error``."""
+
 
 def duration(seconds: float) -> str:
     """Return a length of time in words, e.g. ``48 minutes``.

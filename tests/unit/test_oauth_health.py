@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from airflow_provider_stripe_app.oauth import health
-from airflow_provider_stripe_app.oauth.words import duration, iso, mode_words, relative
+from airflow_provider_stripe_app.oauth.words import NOT_MENDED, duration, iso, mode_words, relative
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -62,6 +62,13 @@ class Case:
         Case(health.HEALTHY, "ok", "renewed by themselves"),
         Case(health.HEALTHY, "ok", "In order", deployment="production"),
         Case(health.REAUTHORIZE, "bad", "(the owner uninstalled the app). Press", LOST),
+        Case(
+            health.REAUTHORIZE,
+            "bad",
+            "(it is dead). Press Reauthorize: DAGs that use it fail until then. It could not be "
+            "mended by itself: Stripe refused.",
+            {**LOST, "last_error": f"it is dead{NOT_MENDED}Stripe refused"},
+        ),
         Case(health.MENDING, "bad", "in 5 minutes", {**LOST, "heal_after": NOW + 300}),
         Case(health.MENDING, "bad", "by itself now", {**LOST, "heal_after": NOW - 1}),
         Case(health.EXPIRED, "bad", "Reauthorize", {"refresh_expires_at": NOW - 1}),

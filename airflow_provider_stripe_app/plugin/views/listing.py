@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_stripe_app.oauth.health import WORDS, Health, health_of
+from airflow_provider_stripe_app.oauth.health import MENDED_BY_PERSON, WORDS, Health, health_of
 from airflow_provider_stripe_app.oauth.permissions import Permissions, permissions_of
 from airflow_provider_stripe_app.plugin.views.common import (
     Mode,
@@ -89,6 +89,7 @@ class Row:
     sync: Sync
     href: str
     can_change: bool
+    reauthorize: bool
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def row(checked: Checked, *, now: float, can_change: bool) -> Row:
         sync=sync_words(checked.syncs, now),
         href=address("installation", conn_id=one.conn_id),
         can_change=can_change,
+        reauthorize=can_change and checked.health.word in MENDED_BY_PERSON,
     )
 
 
