@@ -190,6 +190,7 @@ class Installs:
             installed_by=by,
             team_name=team_of(conn_id),
             permissions=list(outcome.install.permissions_granted),
+            event="adopted",
         )
         note_install(conn_id, outcome.install, self._clock())
         note_name(conn_id, outcome.granted.access_token)

@@ -61,6 +61,7 @@ class InstallationRecords:
         team_name: str | None = None,
         permissions: list[str] | None = None,
         allow_account_change: bool = False,
+        event: str = "installed",
     ) -> AccessGrant:
         """Store the tokens of an exchanged code: a new installation, or the next generation of one.
 
@@ -73,6 +74,7 @@ class InstallationRecords:
         :param permissions: what the account granted, if known.
         :param allow_account_change: whether a person confirmed that another account or mode takes
             the place.
+        :param event: for the history, ``installed`` or ``adopted``.
         :return: the stored access token.
         :raises ConfigurationError: if the answer lacks account or mode, if live tokens cannot be
             encrypted, or if the connection holds another account's installation and nobody
@@ -127,7 +129,7 @@ class InstallationRecords:
             rows.record(
                 session,
                 conn_id,
-                "installed",
+                event,
                 now,
                 generation=generation,
                 request_id=granted.request_id,

@@ -386,6 +386,7 @@ def test_an_account_that_has_the_app_is_adopted(lab):
         assert (adopted.conn_id, adopted.account_id) == ("adopted", OTHER)
         assert lab.works(lab.store().live_token("adopted").access_token)
         assert lab.store().status("adopted").permissions_granted == ["customer_read"]
+        assert lab.store().history("adopted")[0].event == "adopted"
     finally:
         lab.store().forget("adopted")
     with pytest.raises(InstallsUnavailable, match="cannot be adopted"):
