@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -117,6 +118,7 @@ class LeakLab:
         self.user = User("ann", "admin", f"Password{secrets.token_hex(16)}")
         self.airflow = AirflowCluster(
             stripe_url=sim.url,
+            metadata="postgres" if os.environ.get("LEAKS_METADATA") == "postgres" else "sqlite",
             dags=[DAGS],
             components=("api-server", "scheduler", "dag-processor", "triggerer"),
             users=[self.user],
@@ -268,8 +270,10 @@ class LeakLab:
         )
 
     def _engine(self) -> sqlalchemy.Engine:
-        url = self.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-        return sqlalchemy.create_engine(url)
+        return sqlalchemy.create_engine(self._database_url())
+
+    def _database_url(self) -> str:
+        return str(self.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
 
     def collect_database(self) -> None:
         """Record every table as text, and learn the broker tokens."""
@@ -278,7 +282,8 @@ class LeakLab:
         with engine.connect() as connection:
             for table in sqlalchemy.inspect(connection).get_table_names():
                 for row in connection.exec_driver_sql(f'SELECT * FROM "{table}"'):
-                    self.corpus.add(f"db/{table}", repr(tuple(row)))
+                    values = [bytes(v) if isinstance(v, memoryview) else v for v in row]
+                    self.corpus.add(f"db/{table}", repr(values))
             sealed = connection.exec_driver_sql(
                 "SELECT broker_token_sealed FROM stripe_app_installation"
             )
@@ -298,11 +303,14 @@ class LeakLab:
         return plain
 
     def collect_files(self) -> None:
-        """Record every file below AIRFLOW_HOME."""
-        home = self.airflow.home
-        for path in home.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                self.corpus.add(f"file/{path.relative_to(home)}", path.read_bytes())
+        """Record every file below AIRFLOW_HOME, and those of the database server."""
+        roots = {"file": self.airflow.home}
+        for directory in parse_qs(urlsplit(self._database_url()).query).get("host", []):
+            roots["file/postgres"] = Path(directory)
+        for place, root in roots.items():
+            for path in root.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    self.corpus.add(f"{place}/{path.relative_to(root)}", path.read_bytes())
 
     def collect_warehouse(self) -> None:
         """Record every table of the warehouse as text."""
