@@ -154,16 +154,14 @@ def test(args: Namespace) -> Result:
 
 def _test_key(conn_id: str) -> Result:
     """Try a connection without installation: an app's secret key, or a restricted key."""
-    from airflow.models import Connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
     from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
     from airflow_provider_stripe_app.oauth.credentials import InstallationSettings, read_settings
+    from airflow_provider_stripe_app.oauth.lookup import look_up
 
-    try:
-        settings = read_settings(Connection.get_connection_from_secrets(conn_id))
-    except AirflowNotFoundException:
-        raise ConfigurationError(f"There is no connection {conn_id}.") from None
+    connection = look_up(conn_id).connection
+    if connection is None:
+        raise ConfigurationError(f"There is no connection {conn_id}.")
+    settings = read_settings(connection)
     if isinstance(settings, InstallationSettings):
         raise not_installed(conn_id)
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # as `airflow connections test` does

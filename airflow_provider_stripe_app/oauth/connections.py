@@ -23,6 +23,7 @@ from airflow_provider_stripe_app.oauth.credentials import (
 from airflow_provider_stripe_app.oauth.database import transaction
 from airflow_provider_stripe_app.oauth.installs_api import InstallsApi
 from airflow_provider_stripe_app.oauth.key_client import KeyClient
+from airflow_provider_stripe_app.oauth.lookup import look_up, multi_team
 from airflow_provider_stripe_app.oauth.reinstall import AppAccess
 from airflow_provider_stripe_app.oauth.token_endpoint import TokenEndpoint
 
@@ -59,29 +60,19 @@ def app_settings(app_conn_id: str, *, team_name: str | None = None) -> AppSettin
 
 def _read(app_conn_id: str, team_name: str | None, hint: str = "") -> Connection:
     from airflow.configuration import conf
-    from airflow.models import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
 
-    # Airflow refuses a team's name where multi_team is off; the row may have one from before.
-    team = team_name if _multi_team() else None
-    try:
-        return Connection.get_connection_from_secrets(app_conn_id, team_name=team)
-    except AirflowNotFoundException:
-        pass
+    found = look_up(app_conn_id, team_name)
+    if found.connection is not None:
+        return found.connection
     mend = f"create it (type Stripe App, with install link and secret key){hint}."
-    if conf.get("secrets", "backend", fallback=""):
+    # Many backends say "not found" when they cannot be reached.
+    if found.failed or conf.get("secrets", "backend", fallback=""):
         raise AppConnectionNotFound(
             f"The app connection {app_conn_id} was not found. If it is in your secrets backend, "
             "that may have failed to answer (see the server's log), and is asked again; else "
             f"{mend}"
         )
     raise AppConnectionMissing(f"The app connection {app_conn_id} does not exist: {mend}")
-
-
-def _multi_team() -> bool:
-    from airflow.configuration import conf
-
-    return bool(conf.getboolean("core", "multi_team", fallback=False))
 
 
 def token_endpoint(
@@ -238,7 +229,7 @@ def _installation(session: Session, conn_id: str) -> Installation | None:
 
 
 def _is_ours(stored: _Stored, row: Installation) -> bool:
-    same_team = stored.team_name == row.team_name or not _multi_team()
+    same_team = stored.team_name == row.team_name or not multi_team()
     return stored.conn_type == CONN_TYPE and same_team
 
 

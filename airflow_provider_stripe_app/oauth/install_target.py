@@ -12,11 +12,12 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.oauth.credentials import CONN_TYPE
 from airflow_provider_stripe_app.oauth.database import transaction
+from airflow_provider_stripe_app.oauth.lookup import look_up, variable
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -128,7 +129,7 @@ def unread(conn_ids: Collection[str]) -> dict[str, str]:
     kinds = {str(row[0]): row[1] for row in transaction(lambda s: s.execute(query).all())}
     found = {}
     for conn_id in conn_ids:
-        place = _variable(conn_id) if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ else None
+        place = variable(conn_id) if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ else None
         if place is not None or kinds.get(conn_id) != CONN_TYPE:
             found[conn_id] = _why_unread(conn_id, kinds.get(conn_id), place)
     return found
@@ -149,33 +150,14 @@ def _why_unread(conn_id: str, kind: str | None, place: str | None) -> str:
     )
 
 
-def _variable(conn_id: str) -> str:
-    return f"an environment variable (AIRFLOW_CONN_{conn_id.upper()})"
-
-
 def hidden_by(conn_id: str, team_name: str | None = None) -> str | None:
     """Return where a connection comes from that is read before Airflow's database, if any.
 
     :param conn_id: the connection.
-    :param team_name: its team; ignored where multi-team is off.
+    :param team_name: its team.
     :return: words for a sentence.
     """
-    from airflow.configuration import conf, ensure_secrets_loaded
-
-    teams = bool(team_name) and conf.getboolean("core", "multi_team", fallback=False)
-    options: dict[str, Any] = {"team_name": team_name} if teams else {}
-    for backend in ensure_secrets_loaded():
-        name = type(backend).__name__
-        if name == "MetastoreBackend":
-            return None
-        try:
-            found = backend.get_connection(conn_id=conn_id, **options)
-        except Exception:  # a backend that does not answer hides nothing, as for Airflow itself
-            found = None
-        if found is not None:
-            variable = name == "EnvironmentVariablesBackend"
-            return _variable(conn_id) if variable else f"the secrets backend {name}"
-    return None
+    return look_up(conn_id, team_name, database=False).place
 
 
 def ensure_target(app_conn_id: str, conn_id: str) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def main() -> None:
         os.environ.update(command["env"])
         try:
             answer = step(parser, command["argv"], command["stdin"])
+        except Exception:
+            answer = (1, "", traceback.format_exc())
         finally:
             os.environ.clear()
             os.environ.update(before)
