@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
+from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.plugin import gather, pages, rights, security, web
 from airflow_provider_stripe_app.plugin.shield import query_of
 from airflow_provider_stripe_app.plugin.views import accounts as views
@@ -51,7 +51,7 @@ def _collect(user: Any, query: dict[str, str]) -> dict[str, Any]:
     return {
         "app_conn_id": app_conn_id,
         "notice": pages.notice_for(query, [app_conn_id]),
-        "problems": _problems(app_conn_id),
+        "problems": web.app_problems(app_conn_id),
         "part": part,
         "seen": views.looked_at(known, time.time()),
         "can_change": security.may(user, app_conn_id, "PUT"),
@@ -59,18 +59,6 @@ def _collect(user: Any, query: dict[str, str]) -> dict[str, Any]:
         "previous": at(part.page - 1) if part.page > 1 else "",
         "following": at(part.page + 1) if part.page < part.pages else "",
     }
-
-
-def _problems(app_conn_id: str) -> list[pages.Notice]:
-    """Return why Stripe cannot even be asked, without asking it."""
-    from airflow_provider_stripe_app.oauth.connections import app_access
-    from airflow_provider_stripe_app.oauth.installs import team_of
-
-    try:
-        app_access(app_conn_id, team_of(app_conn_id))
-    except ConfigurationError as error:
-        return [pages.Notice(str(error), "warn", web.site().connections, "Open the connections")]
-    return []
 
 
 async def reconcile(request: Request, user: Any) -> Response:

@@ -35,13 +35,16 @@ async def ask_uninstall(request: Request, user: Any) -> Response:
 
     conn_id = query_of(request.scope).get("conn_id", "")
 
-    def work() -> Checked:
+    def work() -> tuple[Checked, list[pages.Notice]]:
         rights.check_change(user, conn_id)
-        return _one(conn_id)
+        checked = _one(conn_id)
+        return checked, web.app_problems(checked.one.app_conn_id)
 
-    one = (await run_in_threadpool(work)).one
+    checked, problems = await run_in_threadpool(work)
+    one = checked.one
     values: dict[str, Any] = {
         "one": one,
+        "problems": problems,
         "name": plain(one.account_name) or one.account_id,
         "back": paging.address("installation", conn_id=conn_id),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from airflow_provider_stripe_app.plugin.views.listing import Checked
 
 
+MOST = 100
+"""Connections without an installation that are shown; a thousand forgotten ones help nobody."""
+
+
 async def page(request: Request, user: Any) -> Response:
     """``GET /``: the list."""
     from starlette.concurrency import run_in_threadpool
@@ -36,25 +40,29 @@ def _collect(user: Any, request: Request) -> dict[str, Any]:
     installed = {one.one.conn_id: one.one.app_conn_id for one in checked}
     # An installation of its own says nothing that the store does not know.
     known = gather.connections(without=installed.keys() - set(installed.values()))
-    seen = security.readable(user, {*installed, *known})
+    seen = security.readable(user, {*installed, *installed.values(), *known})
     web.check_sees_connections(user, seen)
     visible = [one for one in checked if one.one.conn_id in seen]
     found, part = listing.select(visible, query)
     narrowed = bool(found.query or found.word or found.previous)
     others = {} if narrowed else {name: one for name, one in known.items() if name in seen}
-    changeable = security.allowed(user, {*(one.one.conn_id for one in part), *others}, "PUT")
+    unlisted = set() if narrowed else (set(installed.values()) & seen) - known.keys()
+    changeable = security.allowed(
+        user, {*(one.one.conn_id for one in part), *others, *unlisted}, "PUT"
+    )
     now = time.time()
     rows = tuple(
         listing.row(one, now=now, can_change=one.one.conn_id in changeable) for one in part
     )
-    apps, rest = _connections(others, visible, changeable)
+    apps, rest = _connections(others, unlisted, visible, changeable)
     return {
         "notice": pages.notice_for(query, sorted(seen)),
         "problems": problems,
         "listing": replace(found, rows=rows),
         "narrowed": narrowed,
         "apps": apps,
-        "connections": rest,
+        "connections": rest[:MOST],
+        "unshown": max(len(rest) - MOST, 0),
         "may_add": security.is_authorized(user, None, "POST"),
         "redirect_uri": here.redirect_uri,
         "redirect_warning": pages.redirect_warning(
@@ -72,24 +80,35 @@ def _checked() -> tuple[list[Checked], list[pages.Notice]]:
 
 
 def _connections(
-    known: Mapping[str, gather.Known], visible: Sequence[Checked], changeable: set[str]
+    known: Mapping[str, gather.Known],
+    unlisted: Collection[str],
+    visible: Sequence[Checked],
+    changeable: set[str],
 ) -> tuple[list[ConnectionView], list[ConnectionView]]:
     """Return the apps, and the connections that are neither app nor installed."""
-    installed = {one.one.conn_id for one in visible}
+    installed: dict[str, list[str]] = {}
+    for one in visible:
+        installed.setdefault(one.one.app_conn_id, []).append(one.one.conn_id)
+    holding = {one.one.conn_id for one in visible}
     apps, rest = [], []
-    for conn_id, one in known.items():
+    for conn_id, connection in known.items():
         view = views.connection_view(
             conn_id,
-            one.settings,
+            connection.settings,
             # An environment variable cannot be changed, but another connection may be installed.
             can_change=conn_id in changeable,
-            installed_as=[
-                other.one.conn_id for other in visible if other.one.app_conn_id == conn_id
-            ],
-            source=one.source,
+            installed_as=installed.get(conn_id, ()),
+            source=connection.source,
         )
         if view.accounts:
             apps.append(view)
-        elif conn_id not in installed:
+        elif conn_id not in holding or isinstance(connection.settings, Exception):
             rest.append(view)
-    return apps, rest
+    apps += [
+        views.unlisted_app_view(
+            conn_id, can_change=conn_id in changeable, installed_as=installed[conn_id]
+        )
+        for conn_id in unlisted
+        if conn_id in installed
+    ]
+    return sorted(apps, key=lambda view: view.conn_id), rest

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.plugin import pages, security
 from airflow_provider_stripe_app.plugin.airflow_plugin import URL_PREFIX
 from airflow_provider_stripe_app.plugin.shield import SECRET_PARAMETERS, query_of
@@ -156,6 +156,21 @@ def endpoint(handler: Handler) -> Handler:
     return guarded
 
 
+def app_problems(app_conn_id: str) -> list[pages.Notice]:
+    """Return why Stripe cannot even be asked about an app's installs, without asking it.
+
+    :param app_conn_id: the app's connection.
+    """
+    from airflow_provider_stripe_app.oauth.connections import app_access
+    from airflow_provider_stripe_app.oauth.installs import team_of
+
+    try:
+        app_access(app_conn_id, team_of(app_conn_id))
+    except ConfigurationError as error:
+        return [pages.Notice(str(error), "warn", site().connections, "Open the connections")]
+    return []
+
+
 async def form_of(request: Request, user: Any) -> Mapping[str, str]:
     """Return the fields of a form that the user's own page sent.
 
@@ -224,10 +239,8 @@ def with_csrf(request: Request, user: Any, make: Callable[[str], Response]) -> R
     :param user: Airflow's user.
     :param make: renders the page.
     """
-    from airflow.configuration import conf
-
     nonce = request.cookies.get(security.CSRF_COOKIE) or security.new_csrf_nonce()
-    secret = conf.get_mandatory_value("api", "secret_key")
+    secret = security.signing_secret()
     token = security.csrf_token(secret, security.user_key(user), nonce, time.time())
     response = make(token)
     here = site()

@@ -348,6 +348,32 @@ def test_missing_app_id_says_where_to_find_it(server: PluginServer, ann: Browser
     assert not [form for form in page.forms if form["action"] == "reconcile"]
 
 
+def test_uninstalling_that_cannot_work_is_not_offered(
+    server: PluginServer, ann: Browser, store: str
+) -> None:
+    clone(server, "idless", app_conn_id="no_id")
+    try:
+        page = ann.get("/stripe-app/uninstall?conn_id=idless")
+        assert "has no App id" in page.text
+        assert "Its owner can" in page.text
+        assert not [form for form in page.forms if form["action"] == "uninstall"]
+    finally:
+        remove(server, "idless")
+
+
+def test_app_that_airflow_cannot_list_is_there_by_its_installations(
+    server: PluginServer, ann: Browser, store: str
+) -> None:
+    clone(server, "vaulted", app_conn_id="vault_app")
+    try:
+        page = ann.page()
+        assert "not in the database" in page.text
+        assert page.form("install", conn_id="vault_app", installation_conn_id="")
+        assert "does not exist" in ann.get("/stripe-app/accounts?conn_id=vault_app").text
+    finally:
+        remove(server, "vaulted")
+
+
 def test_refused_install_api_is_a_sentence_with_the_way_back(
     server: PluginServer, ann: Browser, store: str
 ) -> None:

@@ -268,6 +268,13 @@ def test_app_of_the_environment_needs_a_connection_for_its_installation() -> Non
     assert (view.target, view.can_install, view.source) == ("", True, "environment variable")
 
 
+def test_app_of_a_secrets_backend_is_known_by_its_installations() -> None:
+    view = connections.unlisted_app_view("vault_app", can_change=True, installed_as=["a", "b"])
+    assert "2 accounts" in view.sentence
+    assert (view.can_install, view.target, view.source) == (True, "", "not in the database")
+    assert view.accounts == "accounts?conn_id=vault_app"
+
+
 def test_connection_without_its_installation_offers_to_install_into_it() -> None:
     settings = InstallationSettings("shop", "app")
     view = connections.connection_view("shop", settings, can_change=True)
@@ -417,6 +424,7 @@ def test_everything_on_the_list_is_escaped() -> None:
         narrowed=False,
         apps=[app],
         connections=[view],
+        unshown=3,
         may_add=True,
         redirect_uri=EVIL,
         redirect_warning=EVIL,

@@ -17,6 +17,7 @@ from airflow_provider_stripe_app.plugin.views.paging import address
 Kind = Literal["ok", "warn", "bad", ""]
 
 ENVIRONMENT = "environment variable"
+ELSEWHERE = "not in the database"
 DATABASE = ""
 """Where a connection is kept; the usual place needs no word."""
 
@@ -87,6 +88,30 @@ def connection_view(
         "Uses a restricted key of your own account: nothing to install and nothing to renew.",
         mode=mode(settings.livemode),
         source=source,
+    )
+
+
+def unlisted_app_view(
+    conn_id: str, *, can_change: bool, installed_as: Sequence[str]
+) -> ConnectionView:
+    """Return how an app is shown that is known by its installations only.
+
+    Its connection is in a secrets backend, which Airflow cannot list, or it was deleted.
+
+    :param conn_id: the app's connection.
+    :param can_change: whether the user may install it.
+    :param installed_as: connections that its installations are kept in.
+    """
+    return ConnectionView(
+        conn_id,
+        "app",
+        "",
+        f"Installed in {plural(len(installed_as), 'account')}. Airflow's database has no Stripe "
+        "App connection of this name: it is in a secrets backend, or it was deleted.",
+        source=ELSEWHERE,
+        can_install=can_change,
+        accounts=address("accounts", conn_id=conn_id),
+        found=address(q=conn_id),
     )
 
 
