@@ -505,7 +505,7 @@ def test_command_line_installs_refreshes_and_forgets(server: PluginServer, ann: 
     assert installed[:2] == (0, f"Installed {SHOP} (test mode) in connection cli_app.\n")
     assert again[0] == 1
     assert "used before" in again[2]
-    (status,) = json.loads(shown[1])
+    (status,) = json.loads(shown[1])["installations"]
     assert (status["status"], status["generation"]) == ("active", 1)
     assert renewed[0] == 0
     assert "generation 2" in renewed[1]
