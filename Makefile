@@ -98,11 +98,17 @@ format: install ## Let ruff mend what it can
 
 .PHONY: test
 test: lint ## Lint, types and all tests, on the newest Airflow
-	"$(BIN)/python" -m pytest tests/unit tests/integration tests/ui $(ARGS)
+	"$(BIN)/python" -m pytest tests/unit tests/integration tests/ui tests/chaos $(ARGS)
 
 .PHONY: chromium
 chromium: ## Install Debian's Chromium for the tests of the pages, unless there is a browser
 	@scripts/install_chromium.sh
+
+.PHONY: chaos
+chaos: install ## The long version (15 minutes): hundreds of SIGKILLs, outages, storms of workers, random syncs
+	CHAOS_KILLS="$${CHAOS_KILLS:-120}" CHAOS_SECONDS="$${CHAOS_SECONDS:-30}" \
+		"$(BIN)/python" -m pytest tests/chaos $(ARGS)
+	CHAOS_SEEDS="$${CHAOS_SEEDS:-1-40}" "$(BIN)/python" -m pytest tests/integration/test_sync_chaos.py $(ARGS)
 
 .PHONY: test-oldest
 test-oldest: $(OLDEST_VENV)/.installed ## Unit tests and those marked `matrix`, on the oldest supported Airflow

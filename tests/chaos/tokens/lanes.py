@@ -44,10 +44,24 @@ MENDED_MOST = 2
 
 
 @dataclass(frozen=True)
+class Order:
+    """One kill to come.
+
+    :param step: where.
+    :param mendable: whether the Install API may be used.
+    :param then: where to kill the next server as well.
+    """
+
+    step: str
+    mendable: bool = False
+    then: str = ""
+
+
+@dataclass(frozen=True)
 class Strike:
     """One kill and what came of it.
 
-    :param step: where the process was told to end.
+    :param order: where the process was told to end.
     :param effect: whether Stripe had rolled the tokens by then.
     :param on_disk: whether they were in the spool.
     :param committed: whether they were in the database.
@@ -56,13 +70,19 @@ class Strike:
     :param failed: what the worker's call failed with, nothing if it came through.
     """
 
-    step: str
+    order: Order
     effect: bool
     on_disk: bool
     committed: bool
     outcome: str
     seconds: float
     failed: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where it was killed, in words."""
+        order = self.order
+        return f"{order.step}, then {order.then}" if order.then else order.step
 
     @property
     def nowhere(self) -> bool:
@@ -92,13 +112,10 @@ class Lane:
             self._mendable, self._mended = mendable, 0
         return self._one
 
-    def strike(self, step: str, *, mendable: bool = False, then: str = "") -> Strike:
-        """Kill the server at a step of a refresh while a worker waits for the token.
-
-        :param mendable: whether the Install API may be used.
-        :param then: a step at which the next server is killed as well.
-        """
-        one, server = self.installation(mendable), self.server
+    def strike(self, order: Order) -> Strike:
+        """Kill the server at a step of a refresh while a worker waits for the token."""
+        step, then = order.step, order.then
+        one, server = self.installation(order.mendable), self.server
         one.expire()
         refreshes, generation = one.refreshes, one.row().generation
         task = self._die(step, one)
@@ -115,9 +132,8 @@ class Lane:
         result = self.world.end_tasks(task)
         seconds = time.monotonic() - died
         outcome = self._outcome(one, result)
-        name = f"{step}, then {then}" if then else step
         failed = "".join(result.failed)
-        return Strike(name, effect, on_disk, committed, outcome, seconds, failed)
+        return Strike(order, effect, on_disk, committed, outcome, seconds, failed)
 
     def _die(self, step: str, one: Installed) -> int:
         self.server.order_kill(step)
@@ -140,15 +156,13 @@ class Lane:
         self.server.kill()
 
 
-def strike_all(
-    lanes: list[Lane], steps: Iterable[tuple[str, str]], *, mendable: bool = False
-) -> list[Strike]:
-    """Work through the steps with all lanes side by side.
+def strike_all(lanes: list[Lane], orders: Iterable[Order]) -> list[Strike]:
+    """Carry out the orders with all lanes side by side.
 
-    :param steps: (where to kill, where to kill the next server too).
+    :param orders: those of one kind together: an installation is used for several.
     :raises AssertionError: what a lane raised.
     """
-    waiting = list(steps)[::-1]
+    waiting = list(orders)[::-1]
     done: list[Strike] = []
     errors: list[BaseException] = []
     lock = threading.Lock()
@@ -158,9 +172,9 @@ def strike_all(
             with lock:
                 if not waiting:
                     return
-                step, then = waiting.pop()
+                order = waiting.pop()
             try:
-                struck = lane.strike(step, mendable=mendable, then=then)
+                struck = lane.strike(order)
             except BaseException as error:
                 errors.append(error)
                 return
@@ -181,7 +195,7 @@ def table(strikes: list[Strike]) -> list[str]:
     """Return the counts per step as lines of a Markdown table."""
     rows: dict[str, list[Strike]] = defaultdict(list)
     for one in strikes:
-        rows[one.step].append(one)
+        rows[one.name].append(one)
     lines = ["| killed at | kills | rolled at Stripe | nowhere else | survived | healed | lost |"]
     lines.append("|---|---|---|---|---|---|---|")
     order = [*STEPS, ANY]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo.processes import ManagedProcess
+from demo.processes import ManagedProcess, wait_for
+from tests.chaos.tokens.sizes import LONG
 from tests.chaos.tokens.world import World
 
 
@@ -34,10 +35,9 @@ class Replica:
         part.write_text(step)
         part.replace(self._kill_file)
 
-    @property
-    def kill_is_due(self) -> bool:
-        """Whether nobody has reached the step yet."""
-        return self._kill_file.exists()
+    def wait_for_kill(self) -> None:
+        """Wait until one of its processes has reached the step."""
+        wait_for(lambda: not self._kill_file.exists(), 60, "the step to be reached")
 
     def restart(self) -> None:
         """Start it again after its only process was killed."""
@@ -47,24 +47,24 @@ class Replica:
 
 
 class Replicas:
-    """Two of them. Use it as a context manager.
+    """One with two processes and, in the long version, another one. Use it as a context manager.
 
     :param world: a deployment on PostgreSQL.
     """
 
     def __init__(self, world: World) -> None:
         self.first = Replica(world, "replica-1", workers=2)
-        self.second = Replica(world, "replica-2", workers=1)
+        self.all = [self.first, *([Replica(world, "replica-2", workers=1)] if LONG else [])]
 
     @property
     def urls(self) -> list[str]:
-        return [self.first.url, self.second.url]
+        return [one.url for one in self.all]
 
     def __enter__(self) -> Replicas:
-        self.first.ready()
-        self.second.ready()
+        for one in self.all:
+            one.ready()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.first.process.stop(3)
-        self.second.process.stop(3)
+        for one in self.all:
+            one.process.stop(3)

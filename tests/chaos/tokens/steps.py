@@ -106,12 +106,28 @@ def live_token(conn_id: str, refused: str | None = None) -> dict[str, Any]:
     return {"token": grant.access_token, "generation": grant.generation}
 
 
-def look(every: float = 0.0) -> int:
-    """Let the keep-alive look once; return how many installations it renewed."""
+def renew_due(conn_id: str) -> bool:
+    """Do what the keep-alive does about one installation; return whether it was due."""
+    import time
+
+    from airflow_provider_stripe_app.oauth import config, due
     from airflow_provider_stripe_app.oauth.store import TokenStore
     from airflow_provider_stripe_app.plugin.keepalive import KeepAlive
 
-    return KeepAlive(TokenStore, lambda: True).look()
+    now = time.time()
+    found = due.due(due.read(now, config.deployment_id()), now)
+    renewed: list[str] = []
+    for one in found:
+        if one.conn_id == conn_id:
+            KeepAlive(TokenStore, lambda: True)._see_to(TokenStore(), one, renewed)
+    return renewed == [conn_id]
+
+
+def recover_all() -> int:
+    """Do what the keep-alive's thread does in every process about its machine's disk."""
+    from airflow_provider_stripe_app.oauth.store import TokenStore
+
+    return TokenStore()._adoption.recover_all(min_age=0.0)
 
 
 def rotate() -> int:

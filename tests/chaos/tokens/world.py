@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -28,6 +29,7 @@ import requests
 import sqlalchemy as sa
 
 from airflow_provider_stripe_app.testing import SimulatedStripe
+from airflow_provider_stripe_app.testing.oauth import parse_basic
 from demo.embedded_postgres import EmbeddedPostgres
 from demo.processes import (
     REPOSITORY,
@@ -54,6 +56,9 @@ OPTIONS: dict[str, object] = {
     "STORE_SECONDS": 5,
 }
 """``[stripe_app]`` of the deployments here: the same rules in less time."""
+
+PATIENT = {"AIRFLOW__STRIPE_APP__TOKEN_TIMEOUT": "5", "AIRFLOW__STRIPE_APP__LEASE_SECONDS": "10"}
+"""For servers during whose requests something is done: that counts as time that Stripe takes."""
 
 
 @dataclass
@@ -238,14 +243,47 @@ class Installed:
     """
 
     world: World
+    sim: SimulatedStripe
     conn_id: str
     app_conn_id: str
     account: str
     app: Any
 
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes any process talk to its Stripe."""
+        return {
+            "AIRFLOW__STRIPE_APP__API_BASE": self.sim.url,
+            "AIRFLOW__STRIPE_APP__MARKETPLACE_BASE": self.sim.url,
+        }
+
+    def server(self, name: str, wrong: float = 0.0, **env: str) -> Server:
+        """Start an API server that talks to its Stripe."""
+        return self.world.server(f"{self.conn_id}-{name}", wrong, **{**self.env, **env})
+
+    def before_refresh(self, act: Callable[[], object]) -> None:
+        """Do something when its next renewal reaches Stripe, before the tokens are rolled."""
+        self.sim.before(TOKEN, self._once(act), nth=None)
+
+    def after_refresh(self, act: Callable[[], object]) -> None:
+        """Do something when its tokens were rolled, before Stripe answers."""
+        self.sim.after(TOKEN, self._once(act), nth=None)
+
+    def _once(self, act: Callable[[], object]) -> Callable[[Any], object]:
+        """Return a hook that knows its own requests by the app's key."""
+        done: list[bool] = []
+
+        def run(request: Any) -> object:
+            user, _ = parse_basic(request.headers.get("authorization")) or ("", "")
+            if done or user != self.app.secret_key:
+                return None
+            done.append(True)
+            return act()
+
+        return run
+
     def code(self, account: str | None = None) -> str:
-        sim = self.world.sim
-        place = sim.install(self.app.client_id, sim.account(account or self.account))
+        place = self.sim.install(self.app.client_id, self.sim.account(account or self.account))
         return parse_qs(urlsplit(place).query)["code"][0]
 
     def install(self, account: str | None = None) -> int:
@@ -253,6 +291,7 @@ class Installed:
         code = self.code(account)
         generation: int = self.world.orders.call(
             "install",
+            env=self.env,
             conn_id=self.conn_id,
             app_conn_id=self.app_conn_id,
             code=code,
@@ -266,11 +305,14 @@ class Installed:
             "SELECT * FROM stripe_app_installation WHERE conn_id=:c", c=self.conn_id
         )
 
-    def expire(self) -> None:
-        """Let the token be over, here and in the copy that workers read."""
+    def expire(self, since: float = 1) -> None:
+        """Let the token be over, here and in the copy that workers read.
+
+        :param since: seconds ago; a negative number is life that is left.
+        """
         self.world.execute(
             "UPDATE stripe_app_installation SET access_expires_at=:t WHERE conn_id=:c",
-            t=time.time() - 1,
+            t=time.time() - since,
             c=self.conn_id,
         )
         self.world.orders.call("expire_copy", conn_id=self.conn_id)
@@ -301,7 +343,7 @@ class Installed:
     @property
     def refreshes(self) -> int:
         """How often Stripe rolled its tokens."""
-        return self.world.sim.oauth.counts[f"refresh:{self.account}"]
+        return self.sim.oauth.counts[f"refresh:{self.account}"]
 
     @property
     def spool_files(self) -> list[Path]:
@@ -312,8 +354,10 @@ class Installed:
 
     def works(self) -> bool:
         """Whether a process with the database gets a token that Stripe takes."""
-        found = self.world.orders.call("live_token", conn_id=self.conn_id)
-        return "token" in found and self.world.takes(found["token"])
+        found = self.world.orders.call("live_token", env=self.env, conn_id=self.conn_id)
+        return "token" in found and hasattr(
+            self.sim.oauth.authenticate(found["token"]), "account_id"
+        )
 
     def history(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = self.world.orders.call("history", conn_id=self.conn_id)
@@ -345,7 +389,7 @@ class World:
         self._env = env or {}
         self._servers: list[Server] = []
         self._managed: list[ManagedProcess] = []
-        self._installed = 0
+        self._numbers = itertools.count(1)
         self.orders: Orders
 
     # -- life
@@ -410,19 +454,22 @@ class World:
 
     # -- installing and working
 
-    def installed(self, name: str = "acme", *, mendable: bool = False) -> Installed:
+    def installed(
+        self, name: str = "acme", *, mendable: bool = False, sim: SimulatedStripe | None = None
+    ) -> Installed:
         """Make an app and an account, and install it.
 
+        :param sim: another Stripe than the deployment's.
         :param mendable: whether the app's connection knows the app's id, which the Install API
             needs; without it nothing is mended.
         """
-        self._installed += 1
-        name = f"{name}_{self._installed}"
-        app = self.sim.register_app(
+        sim = sim or self.sim
+        name = f"{name}_{next(self._numbers)}"
+        app = sim.register_app(
             redirect_uris=["https://airflow.example/stripe-app/callback"],
             permissions=APP_PERMISSIONS,
         )
-        one = Installed(self, name, f"{name}_app", f"acct_{name.replace('_', '')}", app)
+        one = Installed(self, sim, name, f"{name}_app", f"acct_{name.replace('_', '')}", app)
         self.orders.call(
             "connections",
             conn_id=one.conn_id,
@@ -445,6 +492,7 @@ class World:
             api=" ".join(api),
             broker=" ".join(servers),
             count=count,
+            env=one.env,
             log=str(self.home / "tasks.log"),
             **order,
         )
@@ -457,10 +505,6 @@ class World:
     def tasks(self, one: Installed, servers: Sequence[str], count: int = 1, **order: Any) -> Task:
         """Run processes to their end."""
         return self.end_tasks(self.start_tasks(one, servers, count, **order), count)
-
-    def takes(self, token: str) -> bool:
-        """Whether Stripe takes a token."""
-        return hasattr(self.sim.oauth.authenticate(token), "account_id")
 
     # -- the database
 
