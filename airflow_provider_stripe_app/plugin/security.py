@@ -6,6 +6,7 @@ permissions are Airflow's own on *connections*.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import inspect
@@ -172,6 +173,26 @@ def _installation_teams(conn_ids: list[str]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------
 
 
+def signing_secret() -> str:
+    """Return the key of forms: one that all API servers of a deployment have in common.
+
+    ``[api] secret_key`` if somebody set it. Its default is random in every process: with several, a
+    form would be refused by chance. Then ``[api_auth] jwt_secret`` serves, without which no login
+    would be accepted by another process either.
+    """
+    from airflow.configuration import conf
+
+    own: str = conf.get("api", "secret_key", fallback="") or ""
+    if own and own != conf.get_default_value("api", "secret_key"):
+        return own
+    return conf.get("api_auth", "jwt_secret", fallback="") or own or _random_secret()
+
+
+@functools.cache
+def _random_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
 def new_csrf_nonce() -> str:
     """Return a fresh value for the cookie half of the double submit."""
     return secrets.token_urlsafe(24)
@@ -182,7 +203,7 @@ def csrf_token(secret: str, user: str, nonce: str, now: float) -> str:
 
     It names the key, so that servers with different keys can be told apart from a forgery.
 
-    :param secret: Airflow's ``[api] secret_key``, the same on every API server.
+    :param secret: :func:`signing_secret`.
     :param user: :func:`user_key` of the user.
     :param nonce: the cookie half.
     :param now: unix seconds.
@@ -259,14 +280,12 @@ async def checked_form(request: Request, user: Any, base_url: str) -> dict[str, 
     :param base_url: ``[api] base_url``.
     :raises CsrfError: if the form cannot be trusted.
     """
-    from airflow.configuration import conf
-
     own = {origin_of(url) for url in (base_url, str(request.base_url)) if url}
     check_origin(request.headers, own)
     form = await request.form(max_files=0, max_fields=50)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     check_csrf(
-        conf.get_mandatory_value("api", "secret_key"),
+        signing_secret(),
         user_key(user),
         request.cookies.get(CSRF_COOKIE, ""),
         fields.pop("csrf", ""),

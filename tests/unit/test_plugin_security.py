@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from airflow_provider_stripe_app.plugin import security
@@ -51,6 +55,32 @@ def test_server_with_another_key_is_told_apart_from_a_forgery():
     with pytest.raises(CsrfError, match="did not come from your own"):
         check(token(user="airflow:bob"))
     assert "s3cret" not in token()
+
+
+def test_forms_are_signed_with_what_all_servers_share(monkeypatch):
+    from airflow.configuration import conf
+
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "shared by all")
+    monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "set by somebody")
+    assert security.signing_secret() == "set by somebody"
+    # The default is random in every process.
+    monkeypatch.setattr(conf, "get_default_value", lambda *_: "set by somebody")
+    assert security.signing_secret() == "shared by all"
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "")
+    assert security.signing_secret() == "set by somebody"
+
+
+def test_default_of_the_secret_key_is_told_from_a_set_one(tmp_path):
+    """In a process of its own, for Airflow reads its configuration once."""
+    (tmp_path / "airflow.cfg").write_text("[core]\nload_examples = False\n")
+    code = "from airflow_provider_stripe_app.plugin import security; "
+    code += "print('key', security.signing_secret())"
+    env = {name: text for name, text in os.environ.items() if not name.startswith("AIRFLOW__API")}
+    env |= {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__API_AUTH__JWT_SECRET": "shared by all"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "key shared by all"
 
 
 def test_changed_time_breaks_the_signature():
