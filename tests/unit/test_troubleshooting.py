@@ -85,6 +85,25 @@ def test_links_within_the_docs_lead_somewhere() -> None:
                 assert anchor in anchors(path.read_text()), f"{name}: {target}"
 
 
+def test_commands_and_options_in_the_docs_exist() -> None:
+    from airflow_provider_stripe_app.cli import get_provider_cli_commands
+    from airflow_provider_stripe_app.oauth.config import OPTIONS
+
+    [group] = get_provider_cli_commands()
+    commands = {
+        command.name: {flag for arg in command.args for flag in arg.flags}
+        for command in group.subcommands
+    }
+    text = "\n".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    text += (ROOT / "README.md").read_text()
+    used = re.findall(r"airflow stripe-app\s+([a-z-]+)([^`\n]*)", text)
+    assert len(used) > 20
+    for name, rest in used:
+        assert name in commands, name
+        assert set(re.findall(r" (--[a-z-]+)", rest)) <= commands[name] | {"--help"}, (name, rest)
+    assert set(re.findall(r"\[stripe_app\] (\w+)", text)) <= set(OPTIONS)
+
+
 def anchors(text: str) -> set[str]:
     """Return the anchors that GitHub makes of headings."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
