@@ -11,12 +11,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_stripe_app import cli
 from airflow_provider_stripe_app.cli_commands import keeping, output
-from airflow_provider_stripe_app.cli_commands.installing import parse_callback
+from airflow_provider_stripe_app.cli_commands.app_connection import KEY_VARIABLE
+from airflow_provider_stripe_app.cli_commands.installing import CALLBACK_VARIABLE, parse_callback
 from airflow_provider_stripe_app.cli_commands.simulating import simulation_options
 from airflow_provider_stripe_app.exceptions import (
     ConfigurationError,
@@ -153,6 +155,14 @@ def test_without_a_terminal_nothing_is_done_that_nobody_agreed_to(monkeypatch):
 def test_exit_status_of_status_says_whether_somebody_has_to_do_something(words, healthy, status):
     report = {"healthy": healthy, "installations": [{"health": word} for word in words]}
     assert keeping.status_code(report) == status
+
+
+def test_every_command_and_kind_of_error_is_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+    assert not [name for name in commands() if f"| `{name}" not in page]
+    assert not [kind for _, kind, _ in output.KINDS if f"`{kind}`" not in page]
+    for variable in (CALLBACK_VARIABLE, KEY_VARIABLE):
+        assert f"`{variable}`" in page
 
 
 def test_help_has_no_square_brackets_because_airflow_takes_them_for_markup():
