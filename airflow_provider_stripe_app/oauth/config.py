@@ -63,6 +63,14 @@ OPTIONS: dict[str, Option] = {
             "Whether API servers renew tokens in the background before workers need them.",
         ),
         Option(
+            "keep_all_fresh",
+            "boolean",
+            "False",
+            "Whether the background renewal keeps the tokens of all installations alive, not only "
+            "of those that were used within two hours. For workers that reach no API server with "
+            "this plugin: nobody sees when they use an installation.",
+        ),
+        Option(
             "deployment_id",
             "string",
             "",
@@ -234,6 +242,11 @@ def deployment_id() -> str:
 def keepalive() -> bool:
     """Return whether API servers renew tokens in the background."""
     return _flag("keepalive")
+
+
+def keep_all_fresh() -> bool:
+    """Return whether the tokens of all installations are kept alive, in use or not."""
+    return _flag("keep_all_fresh")
 
 
 def worker_margin() -> int:

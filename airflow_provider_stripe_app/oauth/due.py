@@ -116,11 +116,12 @@ def margin(one: Candidate) -> float:
     return min(EARLY + SPREAD * share(one.conn_id), lifetime / 2)
 
 
-def due(candidates: Iterable[Candidate], now: float) -> list[Due]:
+def due(candidates: Iterable[Candidate], now: float, *, all_fresh: bool = False) -> list[Due]:
     """Return what has to be seen to now, the most urgent first.
 
     :param candidates: what the database says.
     :param now: unix seconds.
+    :param all_fresh: whether every installation counts as in use.
     """
     found: list[tuple[float, Due]] = []
     for one in candidates:
@@ -130,10 +131,10 @@ def due(candidates: Iterable[Candidate], now: float) -> list[Due]:
             if one.heal_after is not None and one.heal_after <= now:
                 found.append((one.heal_after, Due(one.conn_id, "healing", 0.0, one.app_conn_id)))
         elif one.status == ACTIVE:
-            in_use = one.last_used_at is not None and now - one.last_used_at < IN_USE
+            used = one.last_used_at is not None and now - one.last_used_at < IN_USE
             early = margin(one)
             rest = IDLE + IDLE_SPREAD * share(one.conn_id)
-            if in_use and one.access_expires_at - now <= early:
+            if (used or all_fresh) and one.access_expires_at - now <= early:
                 item = Due(one.conn_id, "in use", early, one.app_conn_id)
                 found.append((one.access_expires_at, item))
             elif now - one.last_refreshed_at > rest:
@@ -174,15 +175,17 @@ def reconcile_due(apps: Iterable[App], now: float) -> list[str]:
     return found
 
 
-def read(now: float, deployment: str = "") -> Sequence[Candidate]:
+def read(now: float, deployment: str = "", *, all_fresh: bool = False) -> Sequence[Candidate]:
     """Read the installations that may have to be seen to; a few columns, no token.
 
     :param now: unix seconds.
     :param deployment: this deployment; those of another one are left alone.
+    :param all_fresh: as for :func:`due`.
     :raises StripeAppError: if the database cannot be used.
     """
     one = Installation
-    in_use = and_(one.last_used_at > now - IN_USE, one.access_expires_at <= now + EARLY + SPREAD)
+    soon = one.access_expires_at <= now + EARLY + SPREAD
+    in_use = soon if all_fresh else and_(one.last_used_at > now - IN_USE, soon)
     idle = one.last_refreshed_at < now - IDLE
     active = and_(
         one.status == ACTIVE, or_(in_use, idle, one.refresh_expires_at <= now + WARN_DAYS[-1] * DAY)

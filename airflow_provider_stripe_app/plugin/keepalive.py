@@ -57,7 +57,12 @@ APP_LEASE = 3600.0
 
 
 class Desk(Protocol):
-    """What the thread reads and writes in the database."""
+    """What the thread reads and writes in the database.
+
+    ``all_fresh`` tells whether every installation counts as in use.
+    """
+
+    all_fresh: bool
 
     def take(self, name: str, owner: str, seconds: float) -> bool:
         """Take a lease."""
@@ -150,7 +155,7 @@ class KeepAlive:
         begun, now = time.monotonic(), self._clock()
         candidates = desk.candidates(now)
         self._warn(due.ending(candidates, now))
-        work = self._patience.begin(due.due(candidates, now))
+        work = self._patience.begin(due.due(candidates, now, all_fresh=desk.all_fresh))
         self._start_reconciling(desk)
         renewed: list[str] = []
         if work:
@@ -329,6 +334,7 @@ class _Database:
 
         self._due, self._jobs = due, jobs
         self._deployment = config.deployment_id()
+        self.all_fresh = config.keep_all_fresh()
 
     def take(self, name: str, owner: str, seconds: float) -> bool:
         return self._jobs.take(name, owner, seconds, time.time())
@@ -340,7 +346,7 @@ class _Database:
         self._jobs.release(name, owner)
 
     def candidates(self, now: float) -> Sequence[Candidate]:
-        return self._due.read(now, self._deployment)
+        return self._due.read(now, self._deployment, all_fresh=self.all_fresh)
 
     def apps(self) -> Sequence[App]:
         return self._due.apps()

@@ -186,9 +186,13 @@ def test_the_query_leaves_out_nothing_that_the_rules_would_take() -> None:
                         f"c{number}", ACTIVE, refresh_expires_at=NOW + 365 * DAY, **values
                     )
                 )
-    wanted = {one.conn_id for one in due.due(everything, NOW)}
-    assert 10 < len(wanted) < number
-    assert {one.conn_id for one in due.due(due.read(NOW), NOW)} == wanted
+    sizes = []
+    for fresh in (False, True):
+        wanted = {one.conn_id for one in due.due(everything, NOW, all_fresh=fresh)}
+        found = due.due(due.read(NOW, all_fresh=fresh), NOW, all_fresh=fresh)
+        assert {one.conn_id for one in found} == wanted
+        sizes.append(len(wanted))
+    assert 10 < sizes[0] < sizes[1] < number
 
 
 def test_ages_and_apps_are_one_query_each() -> None:

@@ -71,6 +71,18 @@ def test_what_is_due(candidate, expected):
     assert [found.why for found in due([candidate], NOW)] == expected
 
 
+def test_all_tokens_are_kept_fresh_where_nobody_sees_workers_use_them():
+    unseen = one(access_expires_at=NOW + 899, last_used_at=None)
+    assert [found.why for found in due([unseen], NOW, all_fresh=True)] == ["in use"]
+    lost = one(status=LOST, access_expires_at=NOW + 899)
+    assert due([lost, one(last_used_at=None)], NOW, all_fresh=True) == []
+    store, desk = Store(), Desk(unseen)
+    assert keeper_of(store, desk).look() == 0
+    desk.all_fresh = True
+    desk.holders.clear()
+    assert keeper_of(store, desk).look() == 1
+
+
 def test_the_token_that_ends_first_is_renewed_first():
     later, sooner = one("a", access_expires_at=NOW + 60), one("b", access_expires_at=NOW + 5)
     idle = one("c", last_used_at=None, last_refreshed_at=NOW - 9 * DAY)
@@ -158,6 +170,7 @@ class Desk:
     """The database in memory; a holder of a lease holds it for ever."""
 
     def __init__(self, *candidates: Candidate, apps: tuple[App, ...] = ()) -> None:
+        self.all_fresh = False
         self.found = candidates
         self.found_apps = apps
         self.holders: dict[str, str] = {}
