@@ -176,11 +176,17 @@ def test_permissions_say_who_needs_them_and_the_missing_come_first() -> None:
     ]
 
 
-def test_without_stripes_list_the_page_says_so_and_shows_what_was_refused() -> None:
-    one = checked(status(), sync("invoices", ok=False, permission="invoice_read"))
+def test_without_stripes_list_the_page_says_so_and_shows_what_worked_and_what_was_refused() -> None:
+    refused = sync("invoices", ok=False, permission="invoice_read")
+    one = checked(status(), refused)
     assert "has not told" in detail.told(one, NOW)
     states = {line.name: line.state for line in detail.grants(one)}
     assert states == {"invoice_read": "refused", "event_read": "not known"}
+    states = {
+        line.name: line.state
+        for line in detail.grants(checked(status(), refused, sync("customers")))
+    }
+    assert states == {"invoice_read": "refused", "event_read": "worked", "customer_read": "worked"}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
 REASONS: Mapping[str, str] = {
     "refused": "a token was refused",
     "expiring": "it was about to expire",
+    "asked": "somebody asked for it",
+    "upkeep": "to keep it alive",
     "later": "it is tried again",
     "final": "a person has to do it",
 }
@@ -54,7 +56,8 @@ REASONS: Mapping[str, str] = {
 class Grant:
     """One permission of the account.
 
-    :param state: ``granted``, ``missing``, ``to approve``, ``refused`` or ``not known``.
+    :param state: ``granted``, ``missing``, ``to approve``, ``refused``, ``not known``, or
+        ``worked``: Stripe has not told, but a stream that needs it was synced.
     :param streams: streams that need it, in words.
     """
 
@@ -226,7 +229,10 @@ def _state(name: str, checked: Checked) -> tuple[str, str]:
         return "to approve", "warn"
     if name in found.missing:
         return "missing", "bad"
-    return ("not known", "") if found.granted is None else ("granted", "ok")
+    if found.granted is not None:
+        return "granted", "ok"
+    worked = needed_by(sync.stream for sync in checked.syncs if sync.ok)
+    return ("worked", "ok") if name in worked else ("not known", "")
 
 
 def told(checked: Checked, now: float) -> str:
