@@ -205,7 +205,7 @@ def refresh(args: Namespace) -> Result:
     """Renew an installation's tokens now."""
     from airflow_provider_stripe_app.oauth.words import iso, relative
 
-    grant = _store().renew(args.conn_id)
+    grant = _store().renew(args.conn_id, reason="asked")
     ends = relative(grant.expires_at, time.time())
     data = {
         "conn_id": args.conn_id,

@@ -107,7 +107,7 @@ class Renewal:
         """Renew the tokens of a row that was just read.
 
         :param seen: the row.
-        :param reason: ``refused`` or ``expiring``, for the history.
+        :param reason: ``refused``, ``expiring``, ``asked`` or ``upkeep``, for the history.
         :return: the new token; ``None`` if somebody else was faster or the grant is lost: read the
             row again.
         :raises TokenUnavailable: if Stripe gave no answer; the status is as before.

@@ -116,15 +116,16 @@ class TokenStore(InstallationRecords):
         :raises TokenUnavailable: if Stripe, the database or another process takes too long.
         :raises ConfigurationError: if tables, keys or the app's connection are not in order.
         """
-        return self._token(conn_id, refused_fingerprint, min_remaining, wait_seconds, False)
+        return self._token(conn_id, refused_fingerprint, min_remaining, wait_seconds)
 
-    def renew(self, conn_id: str) -> AccessGrant:
+    def renew(self, conn_id: str, *, reason: str = "upkeep") -> AccessGrant:
         """Renew now, although nothing asks for it and even if the grant counts as lost.
 
         :param conn_id: the installation's connection.
+        :param reason: for the history.
         :raises StripeAppError: as ``live_token``.
         """
-        return self._token(conn_id, None, float("inf"), None, True)
+        return self._token(conn_id, None, float("inf"), None, reason)
 
     def recover_all(self) -> int:
         """Store what this machine's disk holds and the database did not take when Stripe gave it.
@@ -143,12 +144,13 @@ class TokenStore(InstallationRecords):
         refused: str | None,
         min_remaining: float | None,
         wait_seconds: float | None,
-        forced: bool,
+        forced: str = "",
     ) -> AccessGrant:
+        """Return a live token; ``forced`` is why a new one is wanted whatever the old one is."""
         wait = self._policy.wait_seconds if wait_seconds is None else wait_seconds
         deadline = time.monotonic() + wait
         pause = 0.05
-        first_generation, even_lost = sys.maxsize, forced
+        first_generation, even_lost = sys.maxsize, bool(forced)
         while True:
             seen = self._read(conn_id)
             now = self._clock()
@@ -210,11 +212,11 @@ class TokenStore(InstallationRecords):
             f"{left:.0f} s to mend it by Stripe's Install API. ({seen.last_error})"
         )
 
-    def _renew(self, seen: rows.Snapshot, refused: str | None, forced: bool) -> AccessGrant | None:
+    def _renew(self, seen: rows.Snapshot, refused: str | None, forced: str) -> AccessGrant | None:
         was_refused = refused is not None and refused == seen.state.stored
         failure: StripeAppError
         try:
-            return self._renewal.run(seen, rows.REFUSED if was_refused else "expiring")
+            return self._renewal.run(seen, rows.REFUSED if was_refused else forced or "expiring")
         except NO_APP_CONNECTION as missing:
             if follow_renamed_app(seen.conn_id, seen.app_conn_id):
                 return None

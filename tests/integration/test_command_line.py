@@ -103,6 +103,7 @@ def test_installation_is_looked_after(lab: Lab) -> None:
     assert lab.json("refresh shop")["generation"] == 2
     events = lab.json("history shop")["events"]
     assert [event["event"] for event in events] == ["refreshed", "installed"]
+    assert events[0]["reason"] == "asked"
     assert "by cli:" in events[1]["detail"]
     assert events[0]["request_id"].startswith("req_")
     out = lab.run("history shop --limit 1")[1]
