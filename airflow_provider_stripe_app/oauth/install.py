@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.oauth import install_target
 from airflow_provider_stripe_app.oauth.install_states import (
     InstallStateError,
@@ -21,64 +20,26 @@ from airflow_provider_stripe_app.oauth.install_states import (
     Pending,
     foreign_user,
 )
-from airflow_provider_stripe_app.oauth.token_endpoint import (
-    Granted,
-    Outcome,
-    Refused,
-    Trouble,
-    WrongKey,
+from airflow_provider_stripe_app.oauth.install_words import (
+    DifferentAccount,
+    Holder,
+    InstallError,
+    check_mode,
+    explain,
+    word,
 )
+from airflow_provider_stripe_app.oauth.token_endpoint import Granted, Outcome, Trouble
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.oauth.credentials import AppSettings
+
+__all__ = ["DifferentAccount", "Holder", "InstallError", "Installed", "Installer", "callback_uri"]
 
 EXCHANGE_ATTEMPTS = 3
 CALLBACK_PATH = "/stripe-app/callback"
 
 Check = Callable[[str, str], None]
 """Raises unless the user may install the app of the first connection into the second."""
-
-
-class InstallError(StripeAppError):
-    """An installation did not come about. The message is for the page and never holds a secret."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Whose tokens a connection holds, or would hold.
-
-    :param account_id: ``acct_…``.
-    :param livemode: live or test.
-    """
-
-    account_id: str
-    livemode: bool
-
-    def words(self, *, with_mode: bool) -> str:
-        """Return the account, and its mode where that is what differs."""
-        return f"{self.account_id} in {_mode(self.livemode)} mode" if with_mode else self.account_id
-
-
-class DifferentAccount(InstallError):
-    """Another account or mode is installed where this grant would go; a person has to confirm.
-
-    :param handle: what :meth:`Installer.confirm` wants.
-    :param old: what is installed; None if it was disconnected meanwhile.
-    :param new: who consented.
-    :param conn_id: the installation's connection.
-    """
-
-    def __init__(self, handle: str, old: Holder | None, new: Holder, conn_id: str) -> None:
-        modes = old is not None and old.livemode != new.livemode
-        self.handle = handle
-        self.old_account = "nothing" if old is None else old.words(with_mode=modes)
-        self.new_account = new.words(with_mode=modes)
-        self.conn_id = conn_id
-        super().__init__(
-            f"Connection {conn_id} is installed in {self.old_account}, but {self.new_account} "
-            f"consented now. DAGs that use {conn_id} would read {self.new_account} from their next "
-            "run on."
-        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +81,7 @@ class Installer:
 
     :param store: where grants go.
     :param redirect_uri: see :func:`callback_uri`.
+    :param by: who installs, as people know them; by default what the states are bound to.
     :param states: the one-time values.
     :param app_settings: reads an app's connection.
     :param exchange: exchanges a code with the key of an app's connection.
@@ -132,6 +94,7 @@ class Installer:
         store: GrantStore,
         redirect_uri: str,
         *,
+        by: str | None = None,
         states: InstallStates | None = None,
         app_settings: Callable[[str], AppSettings] | None = None,
         exchange: Callable[[str, str], Outcome] | None = None,
@@ -141,6 +104,7 @@ class Installer:
         self._store = store
         self._look_closer = look_closer or _look_closer
         self._redirect_uri = redirect_uri
+        self._by = by
         self._states = states or InstallStates()
         self._app_settings = app_settings or _read_app
         self._exchange = exchange or _exchange
@@ -195,7 +159,7 @@ class Installer:
             )
         raise InstallError(
             f"The app of connection {pending.conn_id} was not installed: Stripe answered "
-            f"{_word(error)}. Look at the install link and the redirect URI, and press Install "
+            f"{word(error)}. Look at the install link and the redirect URI, and press Install "
             "again."
         )
 
@@ -229,6 +193,8 @@ class Installer:
         :raises DifferentAccount: if a person has to confirm first.
         """
         settings = self._app_settings(app_conn_id)
+        # It may have become something else since the installation began; the code is not spent yet.
+        install_target.check_target(app_conn_id, conn_id)
         granted = self._granted(app_conn_id, code)
         check_mode(granted, settings.livemode, app_conn_id)
         if not replace:
@@ -277,6 +243,7 @@ class Installer:
         pending = self._states.peek(handle, "confirm")
         conn_id = str(pending.data["installation_conn_id"])
         check(pending.conn_id, conn_id)
+        install_target.check_target(pending.conn_id, conn_id)
         pending = self._states.use(handle, "confirm", user_id)
         granted = Granted(**pending.secret)
         known = Holder(*pending.data["old"]) if "old" in pending.data else None
@@ -305,54 +272,11 @@ class Installer:
             granted,
             app_conn_id=app_conn_id,
             team_name=row.team_name if row is not None else None,
-            installed_by=user_id,
+            installed_by=self._by or user_id,
             allow_account_change=replace,
         )
         self._look_closer(app_conn_id, conn_id, granted)
         return Installed(conn_id, str(granted.account_id), bool(granted.livemode))
-
-
-def check_mode(granted: Granted, key_livemode: bool | None, app_conn_id: str) -> None:
-    """Raise if the grant is incomplete or of another mode than the app's key.
-
-    :raises InstallError: saying which is which.
-    """
-    if granted.account_id is None or granted.livemode is None:
-        raise InstallError(
-            "Stripe's answer does not say which account installed the app, so it was not "
-            "accepted. Press Install again; if it stays so, report it with the API server's log."
-        )
-    if key_livemode is not None and granted.livemode != key_livemode:
-        raise InstallError(
-            f"The app was installed in {_mode(granted.livemode)} mode, but the key of connection "
-            f"{app_conn_id} is a {_mode(key_livemode)} key: use the install link and the key of "
-            "one mode."
-        )
-
-
-def explain(outcome: Refused | WrongKey | Trouble, app_conn_id: str) -> str:
-    """Return the sentence for an exchange that gave no grant."""
-    if isinstance(outcome, WrongKey):
-        return (
-            f"{outcome.message}. The secret key of connection {app_conn_id} must be the app "
-            "developer's key of the same mode (live, test, or the app's managed sandbox) as the "
-            "install link."
-        )
-    if isinstance(outcome, Refused):
-        return (
-            f"Stripe did not accept the code ({outcome.message}). A code works once and for 5 "
-            "minutes, with the secret key of the same mode: press Install again."
-        )
-    return (
-        f"Stripe could not be reached to finish the installation ({outcome.message}). Nothing was "
-        "changed: press Install again in a moment."
-    )
-
-
-def _word(error: str) -> str:
-    """Return an OAuth error code fit for a sentence; anything else is not repeated."""
-    fine = 0 < len(error) <= 60 and error.replace("_", "").isalnum() and error.isascii()
-    return repr(error) if fine else "with an error"
 
 
 def _read_app(app_conn_id: str) -> AppSettings:
@@ -378,10 +302,6 @@ def _look_closer(app_conn_id: str, conn_id: str, granted: Granted) -> None:
 def _team(app_conn_id: str) -> str | None:
     row = install_target.find_row(app_conn_id)
     return row.team_name if row is not None else None
-
-
-def _mode(livemode: bool) -> str:
-    return "live" if livemode else "test"
 
 
 def _holder_of(granted: Granted) -> Holder:

@@ -95,7 +95,7 @@ async def adopt(request: Request, user: Any) -> Response:
 
         rights.check_install(user, app_conn_id, conn_id)
         try:
-            Installs().adopt(app_conn_id, account_id, conn_id, security.user_key(user))
+            Installs().adopt(app_conn_id, account_id, conn_id, security.person(user))
         except StripeAppError as error:
             return web.message(
                 "That did not work", str(error), back=address("accounts", conn_id=app_conn_id)

@@ -30,12 +30,16 @@ MISSING_STATE = (
 )
 
 
-def installer() -> Installer:
-    """Return the steps of an installation on this deployment's store."""
+def installer(user: Any | None = None) -> Installer:
+    """Return the steps of an installation on this deployment's store.
+
+    :param user: who takes them, once it is known.
+    """
     from airflow_provider_stripe_app.oauth.install import Installer
     from airflow_provider_stripe_app.oauth.store import TokenStore
 
-    return Installer(TokenStore(), web.site().redirect_uri)
+    by = security.person(user) if user is not None else None
+    return Installer(TokenStore(), web.site().redirect_uri, by=by)
 
 
 async def start(request: Request, user: Any) -> Response:
@@ -85,7 +89,7 @@ def _park(query: dict[str, str]) -> Response:
 def _answer(user: Any, query: dict[str, str]) -> Response:
     from airflow_provider_stripe_app.oauth.install import DifferentAccount
 
-    steps, user_id = installer(), security.user_key(user)
+    steps, user_id = installer(user), security.user_key(user)
     if query.get("resume"):
         query = steps.unpark(query["resume"], user_id)
     state, code, error = (query.get(name, "") for name in ("state", "code", "error"))
@@ -152,7 +156,7 @@ async def confirm(request: Request, user: Any) -> Response:
     def work() -> Response:
         user_id = security.user_key(user)
         try:
-            return _done(installer().confirm(handle, user_id, _check_of(user)))
+            return _done(installer(user).confirm(handle, user_id, _check_of(user)))
         except DifferentAccount as different:  # from what was asked about: somebody was faster
             return _question(different)
 

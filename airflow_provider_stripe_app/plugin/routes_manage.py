@@ -34,7 +34,7 @@ async def disconnect(request: Request, user: Any) -> Response:
     def work(conn_id: str) -> Response:
         from airflow_provider_stripe_app.oauth.store import TokenStore
 
-        if not TokenStore().forget(conn_id, by=security.user_key(user)):
+        if not TokenStore().forget(conn_id, by=security.person(user)):
             raise ConfigurationError(f"Connection {conn_id} holds no installation to forget.")
         return web.see_other(web.site().page, notice="disconnected", conn_id=conn_id)
 
@@ -51,7 +51,7 @@ async def uninstall(request: Request, user: Any) -> Response:
         # It is done with the app's secret key, so the user must be allowed to use that, too.
         if one is not None:
             rights.check_see(user, one.app_conn_id)
-        Installs().uninstall(conn_id, security.user_key(user))
+        Installs().uninstall(conn_id, security.person(user))
         return web.see_other(web.site().page, notice="uninstalled", conn_id=conn_id)
 
     return await _act(request, user, work)
@@ -63,7 +63,7 @@ async def take_over(request: Request, user: Any) -> Response:
     def work(conn_id: str) -> Response:
         from airflow_provider_stripe_app.oauth.store import TokenStore
 
-        if not TokenStore().take_over(conn_id, security.user_key(user)):
+        if not TokenStore().take_over(conn_id, security.person(user)):
             raise ConfigurationError(
                 f"There is nothing to take over: connection {conn_id} holds no installation that "
                 "belongs to another deployment."

@@ -60,6 +60,14 @@ def user_key(user: Any) -> str:
     return f"airflow:{user.get_id()}"
 
 
+def person(user: Any) -> str:
+    """Return who it is for the history: a name, where FAB's id is a number.
+
+    :param user: Airflow's user.
+    """
+    return f"airflow:{user.get_name() or user.get_id()}"
+
+
 def login_url(base_path: str, next_path: str) -> str:
     """Return the address of Airflow's login that leads back to ``next_path``.
 

@@ -115,3 +115,11 @@ def test_login_form_of_fab_leads_back_to_the_page(server: SecureServer) -> None:
     page = browser.session.post(asked.url, data=form, timeout=30)
     assert page.url == f"{server.url}/stripe-app/", page.url
     assert INSTALLATION in page.text
+
+
+@pytest.mark.parametrize("server", ["fab"], indirect=True)
+def test_history_names_people_and_not_the_numbers_that_fab_knows_them_by(
+    server: SecureServer,
+) -> None:
+    query = "SELECT installed_by FROM stripe_app_installation WHERE conn_id = ?"
+    assert server.sql(query, INSTALLATION) == [("airflow:ann",)]

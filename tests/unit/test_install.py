@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
+from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.oauth import install, install_target
 from airflow_provider_stripe_app.oauth.credentials import AppSettings
 from airflow_provider_stripe_app.oauth.install import (
@@ -303,6 +304,27 @@ def test_the_question_is_for_those_who_may_still_install(flow):
     with pytest.raises(InstallError, match="no right"):
         flow.waiting(caught.value.handle, ANN, deny)
     assert flow.waiting(caught.value.handle, ANN, allow).old_account == "acct_0"
+
+
+def test_connection_that_became_something_else_meanwhile_gets_nothing(flow, monkeypatch):
+    state = begin(flow)
+
+    def refuse(app_conn_id, conn_id):
+        assert (app_conn_id, conn_id) == ("app", "shop")
+        raise ConfigurationError("shop is of another type now")
+
+    monkeypatch.setattr(install_target, "check_target", refuse)
+    with pytest.raises(ConfigurationError):
+        flow.complete(state, "ac_1", ANN, allow)
+    assert (flow.asked, flow.store.saved) == ([], [])
+
+
+def test_history_names_the_person_and_the_state_their_id(flow):
+    flow._by = "airflow:ann"
+    state = begin(flow, "airflow:17")
+    flow.outcomes.append(granted())
+    flow.complete(state, "ac_1", "airflow:17", allow)
+    assert flow.store.saved[0][2]["installed_by"] == "airflow:ann"
 
 
 def test_two_tabs_install_into_the_connections_that_they_were_opened_for(flow):
