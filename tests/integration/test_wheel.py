@@ -226,7 +226,7 @@ def test_a_server_for_tasks_only_starts_and_has_no_page(
                 return False
 
         wait_for(answers, 60, "the execution API to answer", why=server.tail)
-        assert requests.get(f"{address}/stripe-app/", timeout=5).status_code == 404
+        assert requests.get(f"{address}/stripe-app/", timeout=30).status_code == 404
         assert "Traceback" not in server.log.read_text()
         # A worker that knows this server only says which option to set; with it set, it finds the
         # server with the plugin, which does not know the token of this made-up installation.
