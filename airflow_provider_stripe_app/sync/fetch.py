@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_stripe_app.api.client import StripeClient
+from airflow_provider_stripe_app.api.client import ParentPage, StripeClient
 from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing
 from airflow_provider_stripe_app.api.split import ParentItem, split_parent
 from airflow_provider_stripe_app.streams.model import Stream
@@ -138,11 +138,11 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
     """
     if is_whole(unit, item):
         return Fetched([staged(unit, item, read_version(sent_at))])
-    stream, child = unit.stream, unit.children[0]
+    stream = unit.stream
     for left in reversed(range(ATTEMPTS)):
-        read: tuple[int, list[StagedChild]] | None = None
+        read: ChildSet | None = None
         try:
-            read = _child_set(client, child, item.id, stream.permission)
+            read = child_set(client, unit, item.id)
         except ObjectMissing:  # the parent was deleted meanwhile: reading it again says so
             if not left:
                 raise
@@ -159,24 +159,75 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
         before, item = item, split_parent(again.text, inlined=unit.stream_inlined)
         if is_whole(unit, item):
             return Fetched([staged(unit, item, read_version(again.sent_at))])
-        stood_still = content_hash(stream, item.raw) == content_hash(stream, before.raw)
+        stood_still = _same(stream, item, before)
         if read is not None and (stood_still or not left):
             break
-    first_sent, rows = read  # type: ignore[misc] # the last attempt raises when there is none
-    row = StagedRow(item.id, item.raw, read_version(first_sent), item.typed_from)
-    out = Fetched([Whole(row, {child.name: rows})])
+    assert read is not None  # noqa: S101 - the last attempt raises when there is none
+    out = Fetched([_with_children(unit, item, read)])
     if not stood_still:
         closes_at = again.sent_at + 1
         out.owed.append(Obligation(stream.name, item.id, closes_at, "children", "upsert"))
     return out
 
 
-def _child_set(
-    client: StripeClient, child: Stream, parent_id: str, permission: str
-) -> tuple[int, list[StagedChild]]:
-    """Return the send time of the first page and every child; begin again if a cursor is
-    deleted.
+def complete_by_page(
+    client: StripeClient,
+    unit: Unit,
+    items: Mapping[str, ParentItem],
+    sets: Mapping[str, ChildSet | None],
+    again: ParentPage | None,
+    sent_at: int,
+) -> Fetched:
+    """Make sure by one more look at their page that parents stood still, instead of one look each.
+
+    What the page no longer shows, or shows changed, is read by itself.
+
+    :param items: parents with more children than are inlined, as read at ``sent_at``.
+    :param sets: their children, read since; ``None`` where the parent was missing then.
+    :param again: the same page, listed after the last of those reads; ``None`` if it cannot be.
     """
+    now = {} if again is None else {item.id: item for item in again.items}
+    out = Fetched()
+    for object_id, before in items.items():
+        item, read = now.get(object_id), sets.get(object_id)
+        if item is None or again is None:
+            out.extend(complete(client, unit, before, sent_at))
+        elif is_whole(unit, item):
+            out.objects.append(staged(unit, item, read_version(again.sent_at)))
+        elif read is not None and _same(unit.stream, item, before):
+            out.objects.append(_with_children(unit, item, read))
+        else:
+            out.extend(complete(client, unit, item, again.sent_at))
+    return out
+
+
+def _same(stream: Stream, one: ParentItem, other: ParentItem) -> bool:
+    return content_hash(stream, one.raw) == content_hash(stream, other.raw)
+
+
+def _with_children(unit: Unit, item: ParentItem, read: ChildSet) -> Whole:
+    row = StagedRow(item.id, item.raw, read_version(read.first_sent), item.typed_from)
+    return Whole(row, {unit.children[0].name: read.rows})
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSet:
+    """All children of a parent.
+
+    :param first_sent: Stripe's time when the first page was sent, unix seconds: the set's version.
+    :param rows: the children.
+    """
+
+    first_sent: int
+    rows: Sequence[StagedChild]
+
+
+def child_set(client: StripeClient, unit: Unit, parent_id: str) -> ChildSet:
+    """Page all children of a parent; begin again if a cursor is deleted.
+
+    :raises ObjectMissing: if the parent is gone.
+    """
+    child, permission = unit.children[0], unit.stream.permission
     path, _, query = child.path.format(parent=parent_id).partition("?")
     fixed = dict(pair.split("=", 1) for pair in query.split("&") if pair)
     for attempt in range(ATTEMPTS):
@@ -192,7 +243,7 @@ def _child_set(
                 for c in page.items:
                     rows[c.id] = StagedChild(parent_id, c.id, c.raw, c.typed_from)
                 if not page.has_more or not page.items:
-                    return first_sent, list(rows.values())
+                    return ChildSet(first_sent, list(rows.values()))
                 params["starting_after"] = page.items[-1].id
         except CursorDeleted:
             if attempt == ATTEMPTS - 1:

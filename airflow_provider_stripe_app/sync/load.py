@@ -17,10 +17,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_stripe_app.api.client import ParentPage
-from airflow_provider_stripe_app.api.errors import CursorDeleted, StripeApiError
+from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing, StripeApiError
 from airflow_provider_stripe_app.api.ranges import Range, after_page, query, without_cursor
+from airflow_provider_stripe_app.api.split import ParentItem
 from airflow_provider_stripe_app.sync.context import Context
-from airflow_provider_stripe_app.sync.fetch import Fetched, complete, is_whole, staged
+from airflow_provider_stripe_app.sync.fetch import (
+    ChildSet,
+    Fetched,
+    child_set,
+    complete,
+    complete_by_page,
+    is_whole,
+    staged,
+)
 from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import Unit
 from airflow_provider_stripe_app.sync.progress import Progress
@@ -44,13 +53,19 @@ class LoadPage:
 
     :param before: the range it was read from.
     :param after: what of that range remains.
-    :param waiting: objects whose children are still being fetched.
+    :param waiting: whether children are still being fetched.
+    :param sent_at: Stripe's time when it was sent, unix seconds.
+    :param parents: objects with more children than are inlined.
+    :param sets: their children, as far as they are read; ``None`` for a parent that was missing.
     """
 
     before: Range
     after: tuple[Range, ...]
     fetched: Fetched = field(default_factory=Fetched)
-    waiting: int = 0
+    waiting: bool = False
+    sent_at: int = 0
+    parents: dict[str, ParentItem] = field(default_factory=dict)
+    sets: dict[str, ChildSet | None] = field(default_factory=dict)
 
 
 def apply_pages(
@@ -70,7 +85,7 @@ def apply_pages(
         moved = False
         kept = []
         for page in ready:
-            if page.waiting == 0 and page.before in left:
+            if not page.waiting and page.before in left:
                 left.remove(page.before)
                 left.extend(page.after)
                 merged.append(page)
@@ -144,6 +159,7 @@ class Loader:
         self._merger = Merger(ctx)
         self._lists: dict[Future[ParentPage | None], tuple[Job, Range]] = {}
         self._units: dict[Future[Fetched], tuple[Job, LoadPage]] = {}
+        self._sets: dict[Future[ChildSet | None], tuple[Job, LoadPage, str]] = {}
         self._progress = Progress(ctx, "loading", self._share)
 
     def run(self) -> None:
@@ -173,7 +189,7 @@ class Loader:
         """Give ranges to idle workers, a stream after the other so that all get their share."""
         options = self._ctx.options
         limit = options.workers * CALLS_AHEAD
-        busy = len(self._lists) + len(self._units)
+        busy = len(self._lists) + len(self._units) + len(self._sets)
         moved = True
         while moved:
             moved = False
@@ -185,26 +201,26 @@ class Loader:
                     and job.rows_waiting < options.batch_rows
                 ):
                     rng = job.frontier.popleft()
-                    self._lists[pool.submit(self._list, job.unit, rng)] = (job, rng)
+                    self._lists[pool.submit(self._list, job.unit, rng, "list")] = (job, rng)
                     job.in_flight += 1
                     busy += 1
                     moved = True
 
-    def _list(self, unit: Unit, rng: Range) -> ParentPage | None:
+    def _list(self, unit: Unit, rng: Range, purpose: str) -> ParentPage | None:
         stream = unit.stream
         try:
             return self._ctx.client.list_parents(
                 stream.path,
                 {**stream.params, **query(rng)},
                 inlined=unit.stream_inlined,
-                purpose=f"list:{stream.name}",
+                purpose=f"{purpose}:{stream.name}",
                 permission=stream.permission,
             )
         except CursorDeleted:
             return None
 
     def _collect(self, pool: ThreadPoolExecutor) -> None:
-        futures: list[Future[Any]] = [*self._lists, *self._units]
+        futures: list[Future[Any]] = [*self._lists, *self._units, *self._sets]
         futures += [j.committing for j in self._jobs if j.committing]
         if not futures:
             return
@@ -214,6 +230,8 @@ class Loader:
                 self._listed(pool, future)
             elif future in self._units:
                 self._unit_done(future)
+            elif future in self._sets:
+                self._set_done(pool, future)
         for job in self._jobs:
             if job.committing is not None and job.committing.done():
                 self._merger.count(job.committing.result())
@@ -237,9 +255,9 @@ class Loader:
     def _failed(self, job: Job, error: StripeApiError) -> None:
         """Give a job up: what waits for a thread is not sent any more."""
         job.error = job.error or error
-        waiting: tuple[dict[Future[Any], tuple[Job, Any]], ...] = (self._lists, self._units)
+        waiting: tuple[dict[Future[Any], Any], ...] = (self._lists, self._units, self._sets)
         for futures in waiting:
-            for future in [f for f, (owner, _) in futures.items() if owner is job and f.cancel()]:
+            for future in [f for f, about in futures.items() if about[0] is job and f.cancel()]:
                 del futures[future]
                 job.in_flight -= 1
 
@@ -261,24 +279,63 @@ class Loader:
 
     def _keep(self, pool: ThreadPoolExecutor, job: Job, kept: LoadPage, page: ParentPage) -> None:
         version = read_version(page.sent_at)
+        kept.sent_at = page.sent_at
         for item in page.items:
             if is_whole(job.unit, item):
                 kept.fetched.objects.append(staged(job.unit, item, version))
             else:
-                future = pool.submit(complete, self._ctx.client, job.unit, item, page.sent_at)
-                self._units[future] = (job, kept)
-                kept.waiting += 1
+                kept.parents[item.id] = item
+        kept.waiting = bool(kept.parents)
+        if len(kept.parents) == 1:
+            (item,) = kept.parents.values()
+            future = pool.submit(complete, self._ctx.client, job.unit, item, page.sent_at)
+            self._wait_for(future, job, kept)
+        else:
+            for object_id in kept.parents:
+                self._sets[pool.submit(self._children, job.unit, object_id)] = (
+                    job,
+                    kept,
+                    object_id,
+                )
                 job.in_flight += 1
         job.pages.append(kept)
         job.rows_waiting += len(page.items)
         self._progress.seen(job.unit.name, len(page.items))
+
+    def _wait_for(self, future: Future[Fetched], job: Job, page: LoadPage) -> None:
+        self._units[future] = (job, page)
+        job.in_flight += 1
+
+    def _children(self, unit: Unit, object_id: str) -> ChildSet | None:
+        try:
+            return child_set(self._ctx.client, unit, object_id)
+        except ObjectMissing:
+            return None  # the next look at the page says so
+
+    def _set_done(self, pool: ThreadPoolExecutor, future: Future[ChildSet | None]) -> None:
+        """Look at a page once more when the last of its children are read."""
+        job, page, object_id = self._sets.pop(future)
+        job.in_flight -= 1
+        try:
+            page.sets[object_id] = future.result()
+        except StripeApiError as error:
+            self._failed(job, error)
+            return
+        if job.error is None and len(page.sets) == len(page.parents):
+            self._wait_for(pool.submit(self._look_again, job.unit, page), job, page)
+
+    def _look_again(self, unit: Unit, page: LoadPage) -> Fetched:
+        again = self._list(unit, page.before, "children")
+        return complete_by_page(
+            self._ctx.client, unit, page.parents, page.sets, again, page.sent_at
+        )
 
     def _unit_done(self, future: Future[Fetched]) -> None:
         job, page = self._units.pop(future)
         job.in_flight -= 1
         try:
             page.fetched.extend(future.result())
-            page.waiting -= 1
+            page.waiting = False
         except StripeApiError as error:
             self._failed(job, error)
 

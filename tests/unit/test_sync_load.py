@@ -18,7 +18,7 @@ def test_a_page_moves_exactly_its_own_progress() -> None:
 
 
 def test_a_page_whose_predecessor_waits_for_children_waits_too() -> None:
-    first = LoadPage(WHOLE, (UPPER, LOWER), waiting=1)
+    first = LoadPage(WHOLE, (UPPER, LOWER), waiting=True)
     second = LoadPage(UPPER, ())
     remaining, merged, kept = apply_pages([WHOLE], [first, second])
     assert remaining == (WHOLE,)
