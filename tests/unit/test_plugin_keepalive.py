@@ -252,6 +252,9 @@ def test_one_slow_answer_does_not_hold_the_other_renewals():
         time.sleep(0.01)
     assert len(store.calls) == len(names)
     assert looked.is_alive()
+    busy = [t for t in threading.enumerate() if t.name.startswith("stripe-app-keepalive-")]
+    assert busy
+    assert all(t.daemon for t in busy), "the end of the API server waits for none of them"
     answered.set()
     looked.join(20)
     assert not looked.is_alive()
