@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.health import overview
-from airflow_provider_stripe_app.oauth.install_target import unread
 from airflow_provider_stripe_app.oauth.last_syncs import LastSync, last_syncs
 from airflow_provider_stripe_app.oauth.permissions import permissions_of
+from airflow_provider_stripe_app.oauth.unread import unread
 from airflow_provider_stripe_app.oauth.words import iso
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def checkup(found: Sequence[InstallationStatus], now: float | None = None) -> di
         moment,
         deployment=config.deployment_id(),
         missing=missing,
-        unread=unread([one.conn_id for one in found]),
+        unread=unread(found),
     )
     for one in made["installations"]:
         one["streams"] = [_stream(sync) for sync in syncs.get(one["conn_id"], ())]

@@ -8,16 +8,14 @@ connections they never see the app's secret key, and one app can be installed in
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.oauth.credentials import CONN_TYPE
 from airflow_provider_stripe_app.oauth.database import transaction
-from airflow_provider_stripe_app.oauth.lookup import look_up, variable
+from airflow_provider_stripe_app.oauth.lookup import look_up
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -94,60 +92,6 @@ def check_target(app_conn_id: str, conn_id: str) -> None:
                 f"Connection {conn_id} belongs to another team than {app_conn_id}: choose "
                 "another name for the installation."
             )
-
-
-def refuse_hidden(conn_id: str) -> None:
-    """Raise unless tasks read an installation's connection where the provider writes new tokens.
-
-    :param conn_id: the connection of something that is installed.
-    :raises ConfigurationError: if it was deleted, became another type, or comes from elsewhere.
-    """
-    row = find_row(conn_id)
-    place = hidden_by(conn_id, row.team_name if row is not None else None)
-    kind = row.conn_type if row is not None else None
-    if place is not None or kind != CONN_TYPE:
-        raise ConfigurationError(_why_unread(conn_id, kind, place))
-
-
-def unread(conn_ids: Collection[str]) -> dict[str, str]:
-    """Return why tasks do not read installations' connections where they are kept up to date.
-
-    One query however many there are. Environment variables of this process count, secrets backends
-    are not asked: that would be a request for each connection.
-
-    :param conn_ids: connections of installations.
-    :return: a sentence for each connection that was deleted, retyped or hidden.
-    """
-    from airflow.models import Connection
-    from sqlalchemy import select
-
-    if not conn_ids:
-        return {}
-    query = select(Connection.conn_id, Connection.conn_type)
-    if len(conn_ids) == 1:
-        query = query.where(Connection.conn_id == next(iter(conn_ids)))
-    kinds = {str(row[0]): row[1] for row in transaction(lambda s: s.execute(query).all())}
-    found = {}
-    for conn_id in conn_ids:
-        place = variable(conn_id) if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ else None
-        if place is not None or kinds.get(conn_id) != CONN_TYPE:
-            found[conn_id] = _why_unread(conn_id, kinds.get(conn_id), place)
-    return found
-
-
-def _why_unread(conn_id: str, kind: str | None, place: str | None) -> str:
-    if place is not None:
-        return (
-            f"Connection {conn_id} comes from {place}, which hides the one in Airflow's database "
-            "that the provider keeps up to date: remove it there, or install the app under "
-            "another name."
-        )
-    what = "was deleted" if kind is None else f"is of type {kind!r} now"
-    mend = "create it again" if kind is None else "change it back"
-    return (
-        f"Connection {conn_id} {what}, but its installation is kept: {mend} (same id, type Stripe "
-        "App; the rest comes back by itself), or forget the installation with Disconnect."
-    )
 
 
 def hidden_by(conn_id: str, team_name: str | None = None) -> str | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from airflow_provider_stripe_app.exceptions import ReauthorizationRequired
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.access_grant import fingerprint
-from airflow_provider_stripe_app.oauth.install_target import refuse_hidden
 from airflow_provider_stripe_app.oauth.store import TokenStore
+from airflow_provider_stripe_app.oauth.unread import refuse_unread
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def ask_stripe(conn_id: str, store: TokenStore | None = None) -> Tried:
             f"The Stripe App is not installed for connection {conn_id}: open the page Stripe App "
             "in Airflow (/stripe-app/) and press Install, or run `airflow stripe-app install-url`."
         )
-    refuse_hidden(conn_id)
+    refuse_unread(one)
     client = StripeClient(_StoreTokens(store, conn_id), api_base=config.api_base())
     try:
         client.request("GET", "/v1/events", {"limit": "1"}, purpose="test")

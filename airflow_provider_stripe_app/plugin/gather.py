@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.credentials import CONN_TYPE, Settings, read_settings
-from airflow_provider_stripe_app.oauth.install_target import unread
 from airflow_provider_stripe_app.oauth.last_syncs import last_syncs
+from airflow_provider_stripe_app.oauth.unread import unread
 from airflow_provider_stripe_app.plugin.views.connections import DATABASE, ENVIRONMENT
 from airflow_provider_stripe_app.plugin.views.listing import Checked, check
 
@@ -81,7 +81,7 @@ def check_all(
     only = next(iter(conn_ids)) if conn_ids is not None and len(conn_ids) == 1 else None
     syncs, now, deployment = last_syncs(only), time.time(), config.deployment_id()
     listed = list(found)
-    gone = unread([one.conn_id for one in listed])
+    gone = unread(listed)
     return [
         check(
             one,

@@ -603,6 +603,16 @@ def test_health_route_and_command_line_report_the_same(shops: Shops, cli: CliSes
     assert "reported" in [one["conn_id"] for one in route["installations"]]
 
 
+def test_add_app_corrects_an_app_and_leaves_its_installation(shops: Shops, cli: CliSession) -> None:
+    shop = shops("corrected", own=True)
+    patch(shop, {"password": "garbage", "extra": '{"mode": "test"}'}, ["password", "extra"])
+    add = ("stripe-app", "add-app", shop.conn_id, "--install-link", shop.app.install_link)
+    done = cli.run(*add, "--force", stdin=shop.app.secret_key)
+    assert not done[0], done
+    shop.stands()
+    assert shop.extra()["mode"] == "test"
+
+
 def shadow(shop: Shop, **fields: object) -> Any:
     """Let the secrets backend answer for the installation's name, too."""
     import contextlib
