@@ -183,8 +183,11 @@ class BrokerTokens:
                 refusals += 1
             # A refusal makes the server put its keys into the connection again, which a form or a
             # script may have taken out, and may take out once more.
-            if refusals == REFUSALS or (problem is not None and not isinstance(answer, Unauthorized)):
+            if refusals == REFUSALS:
                 raise problem or self._refused()
+            if problem is not None and not isinstance(answer, Unauthorized):
+                # Perhaps it lost its keys, and nobody was there to give them back.
+                raise TokenUnavailable(f"{problem} ({self._unavailable(answer)})")
             if time.monotonic() + pause > deadline:
                 raise self._unavailable(answer)
             self._sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311
@@ -271,7 +274,13 @@ class BrokerTokens:
             return TokenUnavailable(
                 f"The API server has no live token for connection {self.conn_id}: {answer.message}"
             )
-        tried = ", ".join(answer.tried) if isinstance(answer, Unreachable) else "the API server"
+        if isinstance(answer, Unauthorized):
+            return TokenUnavailable(
+                f"The API server refused the broker_token of connection {self.conn_id} once, and "
+                "there was no time left to ask with the one that it wrote there since: run the "
+                "task again."
+            )
+        tried = ", ".join(answer.tried)
         return TokenUnavailable(
             f"The token of connection {self.conn_id} has to be renewed, but no API server with the "
             f"Stripe App plugin answers at {tried}: set option [stripe_app] broker_url to the "

@@ -246,13 +246,21 @@ def test_connection_that_lost_its_keys_gets_them_back_from_the_server(extra):
     assert [token for token, _ in world.asked] == ["", "b1"]
 
 
-@pytest.mark.parametrize("answers", [[Unauthorized()] * 3, [Unreachable(["http://a"])]])
-def test_without_installation_the_page_is_named_and_nobody_waits(answers):
-    world = World(broker_token="", answers=answers)
+def test_without_installation_the_page_is_named():
+    world = World(broker_token="", answers=[Unauthorized()] * 3)
     with pytest.raises(ReauthorizationRequired, match="/stripe-app/") as caught:
         world.tokens().get()
     assert sum(world.slept) < 3
     assert "environment variable AIRFLOW_CONN_STRIPE or a secrets backend" in str(caught.value)
+
+
+def test_connection_without_keys_is_not_called_uninstalled_while_nobody_can_be_asked():
+    world = World(broker_token="", answers=[Unreachable(["http://a"])])
+    with pytest.raises(
+        TokenUnavailable, match=r"press Install.*no API server.*answers at http://a"
+    ):
+        world.tokens().get()
+    assert world.slept == []
 
 
 def test_environment_variable_that_hides_the_connection_is_named(monkeypatch):
@@ -373,3 +381,9 @@ def test_options_have_one_source_for_metadata_and_defaults(monkeypatch):
     for function in (config.api_base, config.token_policy, config.keepalive):
         with pytest.raises(ConfigurationError, match=r"\[stripe_app\]"):
             function()
+
+
+def test_refused_without_time_to_ask_again_does_not_blame_the_address():
+    world = World(answers=[Unauthorized()])
+    with pytest.raises(TokenUnavailable, match="refused the broker_token of connection stripe"):
+        world.tokens(patience=0.0).get()
