@@ -38,6 +38,10 @@ class Dialect(ABC):
         """Return the condition that two expressions differ; NULL equals NULL."""
         return f"({one} IS DISTINCT FROM {other})"
 
+    def keyed(self, target: str, stage: str) -> str:
+        """Return a table expression for those rows of a table whose key is staged."""
+        return target
+
     @abstractmethod
     def clock(self) -> str:
         """Return an expression for now in unix seconds, by the warehouse's clock."""

@@ -39,6 +39,16 @@ class DuckDBDialect(Dialect):
         "json": "JSON",
     }
 
+    def keyed(self, target: str, stage: str) -> str:
+        """See the base class; joined by row number, DuckDB does not read whole documents of others.
+
+        Measured with 300,000 rows of 1 KB and 5,000 staged: 0.04 s instead of 0.3 s.
+        """
+        return (
+            f"(SELECT * FROM {target} WHERE rowid IN (SELECT k.rowid FROM {stage} AS s "
+            f"JOIN {target} AS k ON k.account_id = s.account_id AND k.id = s.id))"
+        )
+
     def clock(self) -> str:
         """See the base class: this machine's clock is the file's."""
         return f"{time.time()!r}::DOUBLE"

@@ -80,7 +80,8 @@ def _staged(scope: Scope, stream: Stream, rows: Sequence[StagedRow | StagedChild
 def _rows_that_differ(
     session: Session, stream: Stream, table: Table, newest: int
 ) -> dict[str, StoredRow | None]:
-    differs = session.dialect.differs
+    differs, stage = session.dialect.differs, session.dialect.temp(sql.STAGE)
+    rows = session.dialect.keyed(table.target, stage)
     marks = {
         "livemode": differs("t.livemode", "s.livemode"),
         "deleted_at": "(NOT coalesce(t.is_deleted, FALSE) AND t.deleted_at IS NOT NULL)",
@@ -93,8 +94,7 @@ def _rows_that_differ(
     found = session.rows(
         f"{stream.name}: compare",
         f"""SELECT s.id, t.id, t._raw, t.is_deleted, {", ".join(marks.values())}
-            FROM {session.dialect.temp(sql.STAGE)} AS s
-            LEFT JOIN {table.target} AS t ON {_JOIN}
+            FROM {stage} AS s LEFT JOIN {rows} AS t ON {_JOIN}
             WHERE t.id IS NULL OR {" OR ".join(wrong)}""",
     )
     return {
@@ -115,9 +115,10 @@ def _columns_that_differ(session: Session, stream: Stream, table: Table) -> dict
     if not slots:
         return {}
     stage, typed = session.dialect.temp(sql.STAGE), session.dialect.temp(sql.TYPED)
+    rows = session.dialect.keyed(table.target, stage)
     source = f"""
         SELECT s.seq AS seq, coalesce(s.typed_from, s.raw) AS doc
-        FROM {stage} AS s JOIN {table.target} AS t ON {_JOIN} WHERE t._raw = s.raw"""
+        FROM {stage} AS s JOIN {rows} AS t ON {_JOIN} WHERE t._raw = s.raw"""
     tables.type_documents(session, stream.name, source, slots)
     flags = [
         session.dialect.differs(f"t.{identifier(slot.name)}", f"y.{identifier(slot.name)}")
@@ -127,7 +128,7 @@ def _columns_that_differ(session: Session, stream: Stream, table: Table) -> dict
         f"{stream.name}: compare columns",
         f"""SELECT s.id, {", ".join(flags)}
             FROM {typed} AS y JOIN {stage} AS s ON s.seq = y.seq
-            JOIN {table.target} AS t ON {_JOIN}
+            JOIN {rows} AS t ON {_JOIN}
             WHERE {" OR ".join(flags)}""",
     )
     return {
