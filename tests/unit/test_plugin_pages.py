@@ -464,3 +464,11 @@ def test_names_keep_their_letters_and_lose_what_turns_text_around() -> None:
 def test_moments_are_words_with_the_exact_time() -> None:
     assert common.moment(NOW - 60, NOW) == common.Moment("1 minute ago", "2027-01-15T07:59:00Z")
     assert common.moment(None, NOW) == common.Moment("never", "")
+
+
+def test_a_channel_is_told_in_the_words_of_stripes_dashboard():
+    from airflow_provider_stripe_app.plugin.views.common import channel_words
+
+    assert channel_words("testing") == "external test"
+    assert channel_words("private_live") == "private live"
+    assert channel_words(None) == ""

@@ -7,7 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_stripe_app.plugin.views.common import Mode, Moment, mode, moment, plain
+from airflow_provider_stripe_app.plugin.views.common import (
+    Mode,
+    Moment,
+    channel_words,
+    mode,
+    moment,
+    plain,
+)
 from airflow_provider_stripe_app.plugin.views.paging import Part, address, part_of
 
 if TYPE_CHECKING:
@@ -82,7 +89,7 @@ def _account(
         mode=mode(one.livemode),
         status=words,
         kind=kind,
-        channel=(one.channel or "").replace("_", " "),
+        channel=channel_words(one.channel),
         granted=f"{len(one.permissions_granted)} granted",
         pending=tuple(one.permissions_pending),
         conn_id=shown or ("" if one.conn_id is None else "another connection"),

@@ -66,6 +66,12 @@ def person(user: str | None) -> str:
     return user
 
 
+def channel_words(channel: str | None) -> str:
+    """Return how an app came to an account: Stripe's channel in the Dashboard's words."""
+    text = channel or ""
+    return {"testing": "external test", "public": "published"}.get(text, text.replace("_", " "))
+
+
 def plural(count: int, word: str) -> str:
     """Return ``1 stream`` or ``3 streams``."""
     return f"{count:,} {word}" + ("" if count == 1 else "s")

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from airflow_provider_stripe_app.oauth.health import ELSEWHERE
+from airflow_provider_stripe_app.oauth.health import ELSEWHERE, MENDED_BY_PERSON
 from airflow_provider_stripe_app.oauth.permissions import needed_by
+from airflow_provider_stripe_app.oauth.words import NOT_MENDED
 from airflow_provider_stripe_app.plugin.views.common import (
     Moment,
+    channel_words,
     moment,
     person,
 )
@@ -158,7 +160,7 @@ def detail(
     :param base_path: path of ``[api] base_url``, for links into Airflow.
     """
     one = checked.one
-    install = [one.install_id, one.install_channel, one.install_status]
+    install = [one.install_id, channel_words(one.install_channel), one.install_status]
     return Detail(
         row=row(checked, now=now, can_change=can_change),
         token=token_words(checked, now),
@@ -177,12 +179,19 @@ def detail(
         reconciled=moment(one.reconciled_at, now),
         generation=one.generation,
         install=", ".join(part for part in install if part),
-        last_error=one.last_error or "",
+        last_error=error_words(checked),
         last_error_at=moment(one.last_error_at, now),
         request_id=one.last_error_request_id or "",
         accounts=address("accounts", conn_id=one.app_conn_id),
         uninstall=address("uninstall", conn_id=one.conn_id),
     )
+
+
+def error_words(checked: Checked) -> str:
+    """Return the last error, unless the sentence of the health has told it already."""
+    error = checked.one.last_error or ""
+    told_already = error.partition(NOT_MENDED)[0].rstrip(". ") in checked.health.sentence
+    return "" if told_already else error
 
 
 def _catalog_order(sync: LastSync) -> tuple[int, str, str]:
@@ -243,6 +252,8 @@ def told(checked: Checked, now: float) -> str:
             "in the app's connection and Stripe lets the app use its Install API. Until then a "
             "missing permission shows when a stream is refused."
         )
+    if checked.health.word in MENDED_BY_PERSON:
+        return "As Stripe said while it accepted the installation."
     when = moment(checked.one.reconciled_at, now).words
     return f"As Stripe said {when}." if checked.one.reconciled_at else "As Stripe said."
 

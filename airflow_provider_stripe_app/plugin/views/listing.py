@@ -72,7 +72,10 @@ class Sync:
 
 @dataclass(frozen=True)
 class Row:
-    """One installation as the list shows it; every field is ready to print."""
+    """One installation as the list shows it; every field is ready to print.
+
+    :param dead: whether Stripe accepts its tokens no more, so that their ends mean nothing.
+    """
 
     conn_id: str
     app_conn_id: str
@@ -90,6 +93,7 @@ class Row:
     href: str
     can_change: bool
     reauthorize: bool
+    dead: bool
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,7 @@ def row(checked: Checked, *, now: float, can_change: bool) -> Row:
         href=address("installation", conn_id=one.conn_id),
         can_change=can_change,
         reauthorize=can_change and checked.health.word in MENDED_BY_PERSON,
+        dead=checked.health.word in MENDED_BY_PERSON,
     )
 
 
