@@ -49,7 +49,7 @@ from airflow_provider_stripe_app.exceptions import StripeAppError
 extra = '{"app_conn_id": "app", "broker_token": "x"}'
 connection = types.SimpleNamespace(conn_id="shop", login=None, password=None, extra=extra)
 tokens = BrokerTokens(
-    "shop", read_connection=lambda _: connection, direct=lambda: None, patience=5.0
+    "shop", read_connection=lambda _: connection, direct=lambda: None, patience=PATIENCE
 )
 try:
     tokens.get()
@@ -235,22 +235,23 @@ def test_a_server_for_tasks_only_starts_and_has_no_page(
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         }
-        told = worker_says(python, airflow, only)
+        told = worker_says(python, airflow, only, patience=1)
         assert told.startswith("TokenUnavailable")
         assert f"answers at {address}" in told
         assert "set option [stripe_app] broker_url" in told
-        told = worker_says(
-            python, airflow, {**only, "AIRFLOW__STRIPE_APP__BROKER_URL": airflow.url}
-        )
+        named = {**only, "AIRFLOW__STRIPE_APP__BROKER_URL": airflow.url}
+        told = worker_says(python, airflow, named, patience=60)
         assert told.startswith("ConfigurationError")
         assert "refused the broker_token" in told
     finally:
         server.stop()
 
 
-def worker_says(python: Path, airflow: AirflowCluster, env: dict[str, str]) -> str:
+def worker_says(
+    python: Path, airflow: AirflowCluster, env: dict[str, str], *, patience: float
+) -> str:
     done = subprocess.run(
-        [python, "-c", WORKER],
+        [python, "-c", WORKER.replace("PATIENCE", str(patience))],
         env={**airflow.environment, **env},
         check=True,
         capture_output=True,
