@@ -1,6 +1,6 @@
 """What an audit has to remember, on the worker's disk, so that its memory does not grow.
 
-About 40 bytes for each object, in a SQLite file that is deleted at the end. One thread uses it.
+About 50 bytes for each object, in a SQLite file that is deleted at the end. One thread uses it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.sync.audit.verdict import KINDS, Finding, Kind
 from airflow_provider_stripe_app.sync.fetch import Whole
 from airflow_provider_stripe_app.sync.reduce import newest
@@ -234,7 +235,10 @@ def _finding(row: Sequence[Any]) -> Finding:
 
 @contextmanager
 def spool() -> Iterator[Spool]:
-    """Open a spool in the temporary directory (``TMPDIR``), and delete it at the end."""
+    """Open a spool in the temporary directory (``TMPDIR``), and delete it at the end.
+
+    :raises StripeAppError: if that directory is full or cannot be written.
+    """
     import sqlite3
 
     with tempfile.TemporaryDirectory(prefix="stripe-audit-") as folder:
@@ -246,5 +250,11 @@ def spool() -> Iterator[Spool]:
             connection.execute("PRAGMA cache_size = -8192")
             connection.executescript(_TABLES)
             yield Spool(connection)
+        except sqlite3.Error as error:
+            raise StripeAppError(
+                f"An audit keeps the ids it has seen in a file under {folder}, and that failed "
+                f"({error}). Make room there, or set TMPDIR to a directory with room: about 50 MB "
+                "for a million objects."
+            ) from error
         finally:
             connection.close()
