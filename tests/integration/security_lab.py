@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from airflow_provider_stripe_app.testing import SimulatedStripe
 from demo.processes import TemporaryHome
 
 AuthManager = Literal["simple", "fab"]
+HAS_FAB = importlib.util.find_spec("airflow.providers.fab") is not None
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 ROLES = ("viewer", "user", "op", "admin")
 READER = "reader"
@@ -256,11 +258,11 @@ def make_fab_users(server: SecureServer) -> None:
 
 @functools.cache
 def migrated_database() -> Path:
-    """Return a metadata database with the tables of everything, also FAB's; made once."""
+    """Return a metadata database with the tables of everything, also FAB's if there is FAB."""
     home = TemporaryHome("stripe-app-migrated-")
     atexit.register(home.remove)
     with SimulatedStripe(seed=7) as sim:
-        server = SecureServer(home.path, sim, "fab")
+        server = SecureServer(home.path, sim, "fab" if HAS_FAB else "simple")
         server.airflow("db", "migrate")
         return server.database
 

@@ -19,7 +19,7 @@ from airflow_provider_stripe_app.plugin import security
 from airflow_provider_stripe_app.plugin.guesses import ALLOWED
 from airflow_provider_stripe_app.plugin.shield import BODY_LIMIT, security_headers
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.timeout(280)]
 
 PUBLIC = "https://airflow.example.com/data/af"
 EVIL = "evil.example.net"
