@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,10 @@ def test_an_audit_of_equal_tables_costs_a_listing_and_waits_for_nothing(one: Lab
     purposes = {purpose.partition(":")[0] for purpose in result.requests}
     assert purposes == {"audit", "children"}
     assert result.requests["audit:customers"] == 1
+    for kind, parent in (("line_item", "invoice"), ("subscription_item", "subscription")):
+        counts = Counter(o[parent] for o in one.sim.objects(one.account, kind))
+        beyond_inlined = sum(ceil(n / 100) for n in counts.values() if n > 10)
+        assert result.requests[f"children:{parent}s"] == beyond_inlined > 0
     assert result.tables["customers"].requests == 1
     assert found(result) == {}
 
@@ -192,6 +198,24 @@ def test_a_sync_that_writes_during_the_audit_is_no_difference(one: Lab) -> None:
     result = audit(one)
     assert result.unrepaired == 0
     assert result.tables["customers"].not_yet_due == 0
+    assert_mended(one)
+
+
+def test_an_invoice_that_is_deleted_while_its_lines_are_read_is_no_difference(one: Lab) -> None:
+    customer = ids_of(one, "customer")[0]
+    draft = str(one.sim.create(one.account, "invoice", {"customer": customer})["id"])
+    one.sim.add_lines(one.account, draft, [{"amount": n} for n in range(1, 31)])
+    one.settle()
+    one.sync()
+    one.sim.before(
+        f"/v1/invoices/{draft}/lines", lambda _: one.sim.delete(one.account, draft), nth=1
+    )
+    result = audit(one)
+    assert result.unrepaired == 0
+    assert result.tables["invoices"].not_yet_due == 1
+    assert result.tables["invoice_line_items"].not_yet_due == 30
+    one.settle()
+    one.sync()
     assert_mended(one)
 
 

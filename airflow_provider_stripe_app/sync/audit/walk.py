@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 
 from airflow_provider_stripe_app.api.client import ParentPage
-from airflow_provider_stripe_app.api.errors import CursorDeleted, StripeApiError
+from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing, StripeApiError
 from airflow_provider_stripe_app.api.ranges import Range, after_page, query, without_cursor
+from airflow_provider_stripe_app.api.split import ParentItem
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.fetch import (
-    Fetched,
     Whole,
+    child_set,
     complete,
     is_whole,
     refetch,
@@ -67,7 +68,9 @@ class Walk:
 
     :param units: with the unix second before which objects are left out.
     :param batch_rows: objects handed out at once, about.
-    :param only: returns which of some ids are wanted; ``None`` for all.
+    :param only: for a second look: returns which of some ids are wanted. A parent and its children
+        are read in one quiet moment then; the first look needs none, since what is wrong there is
+        looked at again.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Walk:
         self._batch_rows = batch_rows
         self._only = only
         self._lists: dict[Future[ParentPage | None], tuple[_Job, Range]] = {}
-        self._details: dict[Future[Fetched], _Job] = {}
+        self._details: dict[Future[list[Whole]], _Job] = {}
         self._progress = Progress(ctx, "verifying")
 
     def batches(self) -> Iterator[Listed]:
@@ -139,7 +142,7 @@ class Walk:
                 self._listed(pool, job, rng, future.result())
             else:
                 job = self._details.pop(future)
-                job.ready += future.result().objects
+                job.ready += future.result()
             job.pending -= 1
 
     def _listed(
@@ -172,10 +175,22 @@ class Walk:
             if is_whole(job.unit, item):
                 job.ready.append(staged(job.unit, item, read_version(page.sent_at)))
             else:
-                future = pool.submit(complete, self._ctx.client, job.unit, item, page.sent_at)
-                self._details[future] = job
+                detail = pool.submit(self._detail, job.unit, item, page.sent_at)
+                self._details[detail] = job
                 job.pending += 1
         self._progress.seen(job.unit.name, len(page.items))
+
+    def _detail(self, unit: Unit, item: ParentItem, sent_at: int) -> list[Whole]:
+        """Read the children of a parent that has more than are inlined."""
+        client = self._ctx.client
+        if self._only is not None:
+            return complete(client, unit, item, sent_at).objects
+        try:
+            read = child_set(client, unit, item.id)
+        except ObjectMissing:
+            return []  # deleted just now: its row, if there is one, is looked at again
+        row = StagedRow(item.id, item.raw, read_version(sent_at), item.typed_from)
+        return [Whole(row, {unit.children[0].name: read.rows})]
 
 
 def fetch_each(
