@@ -174,8 +174,8 @@ class Installs:
         if same:
             # In which connection is not told: with an app of all teams it may be another team's.
             raise ConfigurationError(
-                f"{account_id} is installed here already: look for it in the list of installations, "
-                "or in airflow stripe-app status."
+                f"{account_id} is installed here already: look for it in the list of "
+                "installations, or in airflow stripe-app status."
             )
         key = f"adopt-{uuid.uuid4().hex}"
         outcome = mend(access, account_id, livemode, key, sleep=self._sleep)

@@ -121,6 +121,32 @@ def test_app_of_all_teams_can_be_used_by_each(server: SecureServer) -> None:
     assert "b_place" in server.browser("tom").page().text
 
 
+def test_accounts_of_such_an_app_do_not_tell_where_other_teams_keep_them(
+    server: SecureServer, tina: Browser
+) -> None:
+    server.sql(
+        "INSERT INTO stripe_app_account VALUES "
+        "('global_app', ?, 0, 'ins_1', 'x', 'installed', '[]', '[]', ?)",
+        OTHER,
+        time.time(),
+    )
+    page = tina.get("/stripe-app/accounts?conn_id=global_app")
+    assert OTHER in page.text
+    assert "b_place" not in page.text
+    app_id = {"extra": '{"app_id": "app_of_the_test"}'}
+    changed = server.browser("ann").session.patch(
+        f"{server.url}/api/v2/connections/global_app?update_mask=extra",
+        json={"connection_id": "global_app", "conn_type": "stripe_app", **app_id},
+        timeout=20,
+    )
+    assert changed.ok, changed.text
+    fields = {"conn_id": "global_app", "account_id": OTHER, "installation_conn_id": "a_place"}
+    answer = tina.post("/stripe-app/adopt", server.form(tina, "tina", **fields))
+    assert answer.status == 400
+    assert "is installed here already" in answer.text
+    assert "b_place" not in answer.text
+
+
 def test_installation_stays_its_teams_when_its_connection_is_deleted(
     server: SecureServer, tom: Browser, tina: Browser
 ) -> None:
