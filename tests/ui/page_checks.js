@@ -153,7 +153,9 @@ const checks = {
       const box = one.getBoundingClientRect();
       const inText = one.localName === "a" && getComputedStyle(one).display === "inline";
       const byLabel = one.labels && [...one.labels].some((l) => l.getBoundingClientRect().height >= minimum);
-      return !inText && !byLabel && (box.width < minimum || box.height < minimum);
+      // A word of three letters is narrow; what matters is that lines of links are apart.
+      const narrow = one.localName !== "a" && box.width < minimum;
+      return !inText && !byLabel && (narrow || box.height < minimum);
     }).map((one) => `${one.getBoundingClientRect().width | 0} × ${one.getBoundingClientRect().height | 0}: ${name(one)}`);
   },
 

@@ -83,3 +83,28 @@ def everything(page: Page, *, phone: bool) -> list[str]:
     """
     found = low_contrast(page) + accessibility(page) + too_wide(page)
     return found + (small_targets(page) if phone else keyboard(page))
+
+
+def on_all_screens(page: Page) -> list[str]:
+    """Return all that is wrong with a page, wide and on a phone of 360 pixels, with all unfolded.
+
+    What is folded away is opened and stays so.
+    """
+    before = page.viewport_size
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    found = everything(page, phone=False)
+    page.set_viewport_size({"width": 360, "height": 740})
+    found += everything(page, phone=True)
+    if before:
+        page.set_viewport_size(before)
+    return found
+
+
+def in_both_themes(page: Page) -> list[str]:
+    """Return all that is wrong with a page in light and in dark; it ends up light."""
+    found = []
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        found += [f"{theme}: {one}" for one in on_all_screens(page)]
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+import page_checks
 import pytest
 from conftest import OTHER_ACCOUNT, Visit
 from furniture import empty, expire, sql
@@ -29,6 +31,8 @@ def test_a_person_goes_from_no_connection_to_installed_to_reauthorized(
     assert "/auth/login" in ann.page.url
     ann.log_in("ann")
     ann.page.get_by_role("heading", name="Nothing is installed yet").wait_for()
+    found = page_checks.in_both_themes(ann.page)
+    assert not found, "\n".join(found)
     ann.page.get_by_role("link", name="Add a connection").click()
 
     # The connection, in Airflow's own form; then the page, by Airflow's navigation.
@@ -114,6 +118,8 @@ def test_another_account_is_asked_about_before_it_takes_a_place(
     ann.press("Reauthorize")
     ann.consent(OTHER_ACCOUNT)
     ann.page.get_by_role("heading", name="Replace the account").wait_for()
+    found = page_checks.in_both_themes(ann.page)
+    assert not found, "\n".join(found)
     ann.page.get_by_role("link", name=f"Keep {SHOP}").click()
     ann.sees(SHOP, ann.row("swapped"))
     ann.open_installation("swapped")
@@ -199,3 +205,41 @@ def test_the_redirect_uri_is_copied_by_its_button(server: PluginServer, visit: V
     ann.press("Copy")
     ann.page.get_by_role("button", name="Copied").wait_for()
     assert ann.page.evaluate("navigator.clipboard.readText()") == server.redirect_uri
+
+
+def test_without_scripts_everything_works_but_the_copy_button(
+    server: PluginServer, visit: Visit
+) -> None:
+    server.app_connection("scriptless")
+    ann = visit(java_script_enabled=False)
+    ann.install("scriptless", SHOP)
+    assert "Installed" in ann.notice()
+    ann.open_installation("scriptless")
+    ann.press("Test")
+    assert "scriptless works" in ann.notice()
+    ann.open("/stripe-app/")
+    assert ann.page.get_by_role("textbox", name="Redirect URI").input_value() == server.redirect_uri
+    assert ann.page.get_by_role("button", name="Copy").count() == 0
+
+
+def without_port_zero(route: Any) -> None:
+    """Send what Airflow's UI sends, without the bug that it has in 3.3.1 and 3.3.2.
+
+    It sends port 0 for a connection without a port, which the API takes for another destination and
+    refuses, whatever the connection's type (apache/airflow#73298).
+    """
+    body = json.loads(route.request.post_data)
+    route.continue_(post_data=json.dumps({**body, "port": body["port"] or None}))
+
+
+def test_airflows_own_test_button_knows_an_installation(server: PluginServer, visit: Visit) -> None:
+    server.app_connection("tried")
+    ann = visit()
+    ann.install("tried", SHOP)
+    ann.open("/connections")
+    ann.page.route("**/connections/test", without_port_zero)
+    cell = ann.page.get_by_role("cell", name="tried", exact=True)
+    row = ann.page.get_by_role("row").filter(has=cell)
+    with ann.page.expect_response("**/connections/test") as answer:
+        row.get_by_role("button", name="Test Connection").click()
+    assert answer.value.json().get("status") is True, answer.value.text()
