@@ -276,7 +276,7 @@ def test_a_customer_made_after_a_deletion_lives_under_whatever_id(
     "limit",
     [
         {"rate_limits": True, "endpoint_rate": 4.0, "account_rate_test": 60.0},
-        {"rate_limits": True, "endpoint_rate": 60.0, "account_rate_test": 20.0},
+        {"rate_limits": True, "endpoint_rate": 60.0, "account_rate_test": 6.0},
         {"concurrency_limit": 2, "latency": (0.02, 0.04)},
     ],
     ids=["endpoint", "account", "concurrency"],
