@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 OLDEST := 3.2.0
+# Two files of tests at once: most of them wait for processes. ARGS='-n 0' runs one after the other.
+PARALLEL := -n 2 --dist loadfile
 OLDEST_VENV := $(WORK)/airflow-$(OLDEST)
 PYTHON310_VENV := $(WORK)/python-3.10
 
@@ -98,7 +100,7 @@ format: install ## Let ruff mend what it can
 
 .PHONY: test
 test: lint ## Lint, types and all tests, on the newest Airflow
-	"$(BIN)/python" -m pytest tests/unit tests/integration tests/ui tests/chaos $(ARGS)
+	"$(BIN)/python" -m pytest $(PARALLEL) tests/unit tests/integration tests/ui tests/chaos $(ARGS)
 
 .PHONY: chromium
 chromium: ## Install Debian's Chromium for the tests of the pages, unless there is a browser
@@ -112,7 +114,7 @@ chaos: install ## The long version (15 minutes): hundreds of SIGKILLs, outages, 
 
 .PHONY: test-oldest
 test-oldest: $(OLDEST_VENV)/.installed ## Unit tests and those marked `matrix`, on the oldest supported Airflow
-	"$(OLDEST_VENV)/bin/python" -m pytest tests/unit tests/integration -m matrix $(ARGS)
+	"$(OLDEST_VENV)/bin/python" -m pytest $(PARALLEL) tests/unit tests/integration -m matrix $(ARGS)
 
 .PHONY: test-python310
 test-python310: $(PYTHON310_VENV)/.installed ## Imports and unit tests on Python 3.10, without DuckDB (needs a python3.10)
