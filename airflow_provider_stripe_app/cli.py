@@ -42,7 +42,7 @@ def get_provider_cli_commands() -> list[CLICommand]:
             name="stripe-app",
             help="Install Stripe Apps and look after their tokens",
             description=STATUSES,
-            subcommands=(*_installing(), *_keeping(), *_accounts(), _simulate()),
+            subcommands=(*_installing(), *_keeping(), *_accounts(), _verify(), _simulate()),
         )
     ]
 
@@ -255,6 +255,34 @@ def _accounts() -> list[CLICommand]:
             args=(_arg("conn_id", help="connection of the installation"), yes, as_json),
         ),
     ]
+
+
+def _verify() -> CLICommand:
+    from airflow.cli.cli_config import ActionCommand
+
+    as_json, _, _ = _common()
+    return ActionCommand(
+        name="verify",
+        help="Compare tables with Stripe, row by row, and repair them if wanted",
+        description="Lists Stripe again: one request for a hundred objects. Exit status: 0 they "
+        "are equal (or repaired now), 1 rows differ.",
+        func=_lazy("verifying", "verify"),
+        args=(
+            _arg("conn_id", help="connection of the installation, or of a restricted key"),
+            _arg("warehouse_conn_id", help="connection of the warehouse"),
+            _arg("--streams", help="comma-separated names (default: all synced)", default=""),
+            _arg("--schema", help="schema of the tables", default=None),
+            _arg("--repair", help="write what differs as Stripe has it", action="store_true"),
+            _arg("--examples", help="ids per table and kind (20)", type=int, default=20),
+            _arg(
+                "--lease-wait",
+                help="seconds to wait for a running sync before repairing (900)",
+                type=float,
+                default=900.0,
+            ),
+            as_json,
+        ),
+    )
 
 
 def _simulate() -> CLICommand:

@@ -336,6 +336,39 @@ def test_a_start_date_bounds_the_audit_too(tmp_path: Path) -> None:
         assert result.tables["customers"].checked == sum(c >= created[30] for c in created)
 
 
+def test_a_row_that_the_start_date_leaves_out_is_one_too_many(tmp_path: Path) -> None:
+    """Stripe still has the object, but the table promises none of its age."""
+    with lab(tmp_path, "sqlite") as one:
+        one.sim.populate(one.account, customers=20)
+        aged = sorted(one.sim.objects(one.account, "customer"), key=lambda o: o["created"])
+        old, young = str(aged[0]["id"]), str(aged[-1]["id"])
+        one.settle()
+        one.sync(["customers"], start_date=aged[10]["created"])
+        one.settle()
+        spoil(one, f"UPDATE customers SET id = '{old}' WHERE id = '{young}'")
+        wrong = audit(one, repair=True)
+        assert found(wrong) == {"customers": {"missing": {young: ()}, "extra": {old: ()}}}
+        assert wrong.unrepaired == 0
+        assert found(audit(one)) == {}
+
+
+def test_lines_that_were_swapped_between_invoices_are_none_too_many(one: Lab) -> None:
+    of: dict[str, str] = {}
+    for line in one.sim.objects(one.account, "line_item"):
+        of.setdefault(line["invoice"], line["id"])
+    [(here, a), (there, b), *_] = sorted(of.items())
+    spoil(
+        one,
+        f"UPDATE invoice_line_items SET invoice = '{there}' WHERE id = '{a}'",
+        f"UPDATE invoice_line_items SET invoice = '{here}' WHERE id = '{b}'",
+    )
+    wrong = audit(one, repair=True)
+    column = ("column invoice",)
+    assert found(wrong) == {"invoice_line_items": {"different": {a: column, b: column}}}
+    assert wrong.unrepaired == 0
+    assert_mended(one)
+
+
 def test_odd_text_and_new_fields_are_compared_and_mended(one: Lab) -> None:
     customer = ids_of(one, "customer")[0]
     nasty = {"nul": "a\u0000b", "half": "\ud800", "quote": '\\"', "slash": "\\u0000"}

@@ -54,6 +54,7 @@ def test_all_commands_are_there_and_lead_to_functions():
         "reconcile",
         "adopt",
         "uninstall",
+        "verify",
         "simulate",
     }
     for command in found.values():

@@ -8,8 +8,6 @@ from typing import Any
 
 from airflow_provider_stripe_app.sync.audit.verdict import Kind
 
-_SHOWN = 3
-
 
 @dataclass(slots=True)
 class TableAudit:
@@ -100,12 +98,15 @@ class AuditResult:
             "seconds": round(self.seconds, 2),
         }
 
-    def lines(self) -> list[str]:
-        """Return what a person wants to read."""
-        return [line for name, table in self.tables.items() for line in _lines(name, table)]
+    def lines(self, shown: int = 3) -> list[str]:
+        """Return what a person wants to read.
+
+        :param shown: ids per table and kind.
+        """
+        return [line for name, table in self.tables.items() for line in _lines(name, table, shown)]
 
 
-def _lines(name: str, table: TableAudit) -> list[str]:
+def _lines(name: str, table: TableAudit, shown: int) -> list[str]:
     verdict = "equal" if table.found == 0 else f"{table.found:,} DIFFER"
     if table.found and table.unrepaired == 0:
         verdict += ", all repaired"
@@ -124,6 +125,6 @@ def _lines(name: str, table: TableAudit) -> list[str]:
     head = f"{name}: {table.checked:,} checked, {table.equal:,} equal: {verdict}"
     lines = [f"{head} ({counts})" if counts else head]
     for kind, ids in table.examples.items():
-        for id_, fields in list(ids.items())[:_SHOWN]:
+        for id_, fields in list(ids.items())[:shown]:
             lines.append(f"    {kind} {id_}" + (f": {', '.join(fields)}" if fields else ""))
     return lines

@@ -321,7 +321,6 @@ class Audit:
         _, feed = self._stored()
         if feed is None:
             raise NotComparable("The change feed's state is gone: run the sync first.")
-        ctx.read(lambda: options.sleep(options.lag + 1.0))
         params: dict[str, object] = {"limit": 100, "created[gte]": feed.cursor - options.overlap}
         page = self._events(params)
         while page.sent_at < self._now + options.lag:
