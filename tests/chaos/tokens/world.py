@@ -573,6 +573,12 @@ class World:
             "AIRFLOW__API__SECRET_KEY": "secret-of-the-tests",
             "AIRFLOW__API_AUTH__JWT_SECRET": "jwt-secret-of-the-tests " * 3,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            # Airflow gives a connection within 5 s or says that there is none: too short for two
+            # hundred tasks that start at once on a small machine, which is not what is tried here.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "90",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.2",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "8",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__STRIPE_APP__API_BASE": self.sim.url,
             "AIRFLOW__STRIPE_APP__MARKETPLACE_BASE": self.sim.url,
