@@ -73,16 +73,16 @@ def test_every_class_of_error_has_an_entry() -> None:
     assert not {name for name in known if f"`{name}`" not in PAGE}
 
 
-def test_links_within_the_docs_lead_somewhere() -> None:
-    """Of this page and its two neighbours, also to headings."""
-    for name in ("troubleshooting.md", "deploy.md"):
-        text = (ROOT / "docs" / name).read_text()
-        for target in re.findall(r"\]\(((?!https?://)[^)\s]+)\)", text):
-            file, _, anchor = target.partition("#")
-            path = ROOT / "docs" / (file or name)
-            assert path.exists(), f"{name}: {target}"
-            if anchor:
-                assert anchor in anchors(path.read_text()), f"{name}: {target}"
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/setup.md", "docs/deploy.md", "docs/troubleshooting.md"]
+)
+def test_links_to_files_pictures_and_headings_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    for target in re.findall(r"\]\(((?!https?://)[^)\s]+)\)", page.read_text()):
+        file, _, anchor = target.partition("#")
+        path = page.parent / file if file else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text()), target
 
 
 def test_commands_and_options_in_the_docs_exist() -> None:
