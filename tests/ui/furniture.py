@@ -57,16 +57,25 @@ class Furniture:
             self._browser = self.server.browser("ann")
         return self._browser
 
-    def app(self, conn_id: str, *, livemode: bool = False, without: tuple[str, ...] = ()) -> Any:
+    def app(
+        self,
+        conn_id: str,
+        *,
+        livemode: bool = False,
+        without: tuple[str, ...] = (),
+        channel: str | None = "chnlink_",
+    ) -> Any:
         """Upload an app at Stripe that asks for what the streams need, and make its connection.
 
         :param without: permissions that it does not ask for.
+        :param channel: None for a published app.
         """
         names = {name for name, _ in permissions_for(STREAMS.values())}
         app = self.server.sim.register_app(
             redirect_uris=[self.server.redirect_uri],
             permissions=names - set(without),
             livemode=livemode,
+            channel=channel,
         )
         fields = {"login": app.install_link, "password": app.secret_key}
         self.server.connection(conn_id, **fields, extra=json.dumps({"app_id": app.app_id}))
@@ -147,10 +156,17 @@ class Furniture:
                 *(conn_id, self.now - ago, *line),
             )
 
+    def reconcile(self, app_conn_id: str) -> None:
+        """Ask Stripe which accounts have the app, as its page does by a button."""
+        self._post("reconcile", app_conn_id)
+
+    def _post(self, action: str, conn_id: str) -> None:
+        csrf = next(form["csrf"] for form in self.browser.page().forms if "csrf" in form)
+        answer = self.browser.post(f"/stripe-app/{action}", {"csrf": csrf, "conn_id": conn_id})
+        assert answer.status in {303, 400}, answer.text
+
     def removed_by_owner(self, app: Any, conn_id: str, account: str) -> None:
         """Let the account's owner uninstall the app, and Airflow have found out."""
         self.server.sim.oauth.uninstall(account, app.client_id)
         expire(self.server, conn_id)
-        csrf = next(form["csrf"] for form in self.browser.page().forms if "csrf" in form)
-        answer = self.browser.post("/stripe-app/test", {"csrf": csrf, "conn_id": conn_id})
-        assert answer.status in {303, 400}, answer.text
+        self._post("test", conn_id)

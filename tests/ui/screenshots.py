@@ -38,7 +38,7 @@ SHOPS = {
     "acme_germany": ("acct_1PmAcmeGermany", "Acme GmbH"),
     "acme_japan": ("acct_1PqAcmeJapan", "Acme K.K."),
 }
-FOUND = "acct_1PsAcmeBrazil"
+FOUND = "acct_1Ps4HbKqYd7mNc3e"
 """Has installed the app from Stripe's side; Airflow does not know it yet."""
 
 
@@ -132,7 +132,7 @@ def studio() -> Iterator[Studio]:
 def furnish(server: PluginServer) -> dict[str, Any]:
     """Make what the pictures show; return the apps."""
     made = Furniture(server)
-    app = made.app(APP, livemode=True, without=("subscription_read",))
+    app = made.app(APP, livemode=True, without=("subscription_read",), channel=None)
     for conn_id, (account, name) in SHOPS.items():
         made.install(app, APP, conn_id, account)
         # The first consented before the app asked for this one, too.
@@ -145,6 +145,7 @@ def furnish(server: PluginServer) -> dict[str, Any]:
     made.removed_by_owner(app, "acme_japan", SHOPS["acme_japan"][0])
     server.sim.account(FOUND, livemode=True)
     server.sim.oauth.install_from_stripe(FOUND, app.client_id)
+    made.reconcile(APP)
     sandbox = made.app("stripe_app_sandbox")
     return {APP: app, "stripe_app_sandbox": sandbox}
 
@@ -162,8 +163,18 @@ def connection_form(studio: Studio) -> Any:
     return visitor.page
 
 
+def connection_form_extra(studio: Studio) -> Any:
+    page = connection_form(studio)
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    # Airflow gives these inputs no accessible name, so it is found by the words beside it.
+    row = form.get_by_role("group").filter(has_text="App id").last
+    row.get_by_role("textbox").fill(studio.apps[APP].app_id)
+    return page
+
+
 def consent(studio: Studio) -> Any:
-    page = studio.our_page("", height=620)
+    page = studio.our_page("", height=400)
     sandbox = page.get_by_role("listitem").filter(
         has=page.get_by_text("stripe_app_sandbox", exact=True)
     )
@@ -189,20 +200,17 @@ def manifest(studio: Studio, **window: Any) -> Any:
 
 
 def accounts(studio: Studio) -> Any:
-    page = studio.our_page(f"accounts?conn_id={APP}", height=700)
-    button = page.get_by_role("button", name="Compare with Stripe")
-    if button.count():
-        button.click()
-    return page
+    return studio.our_page(f"accounts?conn_id={APP}", height=440)
 
 
 def uninstall(studio: Studio) -> Any:
-    return studio.our_page("uninstall?conn_id=acme_germany", height=620)
+    return studio.our_page("uninstall?conn_id=acme_germany", height=420)
 
 
 PICTURES: dict[str, tuple[Callable[..., Any], dict[str, Any], bool]] = {
     # name → who opens it, in which window, whether the whole page is taken
     "connection-form": (connection_form, {}, False),
+    "connection-form-extra": (connection_form_extra, {}, False),
     "list-light": (installation_list, {}, True),
     "list-dark": (installation_list, {"theme": "dark"}, True),
     "list-phone": (installation_list, {"width": PHONE, "height": 844}, False),
