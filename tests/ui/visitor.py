@@ -12,7 +12,7 @@ from plugin_server import PASSWORD, PluginServer
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request
 
-PATIENCE = 20_000
+PATIENCE = 30_000
 """Milliseconds that anything may take; the build machine has two cores."""
 
 REPORT_VIOLATIONS = """
