@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.health import overview
-from airflow_provider_stripe_app.oauth.last_syncs import LastSync, last_syncs
 from airflow_provider_stripe_app.oauth.permissions import permissions_of
+from airflow_provider_stripe_app.oauth.stream_reports import StreamReport, last_syncs
 from airflow_provider_stripe_app.oauth.unread import unread
 from airflow_provider_stripe_app.oauth.words import iso
 
@@ -41,7 +41,7 @@ def checkup(found: Sequence[InstallationStatus], now: float | None = None) -> di
     return made
 
 
-def _stream(sync: LastSync) -> dict[str, Any]:
+def _stream(sync: StreamReport) -> dict[str, Any]:
     return {
         "stream": sync.stream,
         "warehouse_conn_id": sync.warehouse_conn_id,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_stripe_app.oauth.last_syncs import LastSync
     from airflow_provider_stripe_app.oauth.status import InstallationStatus
+    from airflow_provider_stripe_app.oauth.stream_reports import StreamReport
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Permissions:
     missing: tuple[str, ...]
 
 
-def permissions_of(one: InstallationStatus, syncs: Sequence[LastSync]) -> Permissions:
+def permissions_of(one: InstallationStatus, syncs: Sequence[StreamReport]) -> Permissions:
     """Return an installation's permissions.
 
     A 403 that is older than Stripe's own list does not count against the list: the account may

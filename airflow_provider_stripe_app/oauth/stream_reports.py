@@ -217,10 +217,10 @@ def _store(session: Session, conn_id: str, report: StreamReport) -> None:
         session.execute(insert(StreamSync).values(**row))
 
 
-def read(conn_id: str) -> list[StreamReport]:
-    """Return the last sync of each stream and warehouse of an installation, by their names.
+def last_syncs(conn_id: str | None = None) -> dict[str, tuple[StreamReport, ...]]:
+    """Return the last sync of each stream and warehouse, by the installation's connection.
 
-    :param conn_id: the installation's connection.
+    :param conn_id: only this installation's; ``None`` for all in one query: a page shows hundreds.
     :raises StripeAppError: if the database cannot be used.
     """
     from sqlalchemy import select
@@ -229,12 +229,18 @@ def read(conn_id: str) -> list[StreamReport]:
     from airflow_provider_stripe_app.oauth.models import StreamSync
 
     columns = [getattr(StreamSync, field.name) for field in fields(StreamReport)]
-    query = (
-        select(*columns)
-        .where(StreamSync.conn_id == conn_id)
-        .order_by(StreamSync.stream, StreamSync.warehouse_conn_id)
-    )
-    return transaction(lambda session: [StreamReport(*row) for row in session.execute(query)])
+    query = select(StreamSync.conn_id, *columns)
+    query = query.order_by(StreamSync.stream, StreamSync.warehouse_conn_id)
+    if conn_id is not None:
+        query = query.where(StreamSync.conn_id == conn_id)
+
+    def work(session: Session) -> dict[str, tuple[StreamReport, ...]]:
+        found: dict[str, list[StreamReport]] = {}
+        for owner, *values in session.execute(query):
+            found.setdefault(owner, []).append(StreamReport(*values))
+        return {name: tuple(lines) for name, lines in found.items()}
+
+    return transaction(work)
 
 
 def forget(session: Session, conn_id: str) -> None:

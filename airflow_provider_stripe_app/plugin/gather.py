@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.oauth import config
 from airflow_provider_stripe_app.oauth.credentials import CONN_TYPE, Settings, read_settings
-from airflow_provider_stripe_app.oauth.last_syncs import last_syncs
+from airflow_provider_stripe_app.oauth.stream_reports import last_syncs
 from airflow_provider_stripe_app.oauth.unread import unread
 from airflow_provider_stripe_app.plugin.views.connections import DATABASE, ENVIRONMENT
 from airflow_provider_stripe_app.plugin.views.listing import Checked, check

@@ -223,12 +223,12 @@ def test_the_last_sync_of_each_stream_and_warehouse_is_kept() -> None:
     assert stream_reports.record("shop", [report(warehouse="v"), report("invoices")], NOW + 1)
     failed = report(ok=False, error="No.", permission="customer_read", dag_id="d")
     assert stream_reports.record("shop", [failed], NOW + 2)
-    assert stream_reports.read("shop") == [
+    assert list(stream_reports.last_syncs("shop")["shop"]) == [
         report(warehouse="v", at=NOW + 1),
         replace(failed, at=NOW + 2, complete_to=5),
         report("invoices", at=NOW + 1),
     ]
-    assert stream_reports.read("another") == []
+    assert stream_reports.last_syncs("another") == {}
 
 
 def test_a_run_counts_as_use_of_its_installation() -> None:
@@ -240,20 +240,20 @@ def test_a_run_counts_as_use_of_its_installation() -> None:
 
 def test_nothing_is_kept_without_an_installation_nor_after_it_was_deleted() -> None:
     assert not stream_reports.record("unknown", [report()], NOW)
-    assert stream_reports.read("unknown") == []
+    assert stream_reports.last_syncs("unknown") == {}
     for conn_id in ("shop", "other"):
         add(conn_id)
         stream_reports.record(conn_id, [report()], NOW)
     assert TokenStore().forget("shop")
-    assert stream_reports.read("shop") == []
-    assert len(stream_reports.read("other")) == 1
+    assert stream_reports.last_syncs("shop") == {}
+    assert len(stream_reports.last_syncs("other")["other"]) == 1
 
 
 def test_two_first_reports_at_once_leave_one_row() -> None:
     add("shop")
     found = in_processes(4, lambda: stream_reports.record("shop", [report()], NOW))
     assert found == [True] * 4
-    assert len(stream_reports.read("shop")) == 1
+    assert len(stream_reports.last_syncs("shop")["shop"]) == 1
 
 
 def test_only_who_shows_the_broker_token_may_report() -> None:
@@ -276,9 +276,9 @@ def test_only_who_shows_the_broker_token_may_report() -> None:
         {**good, "streams": [{**report().as_dict(), "at": 5}]},
     ]
     assert [answer_report(body)[0] for body in malformed] == [400] * len(malformed)
-    assert stream_reports.read("shop") == []
+    assert stream_reports.last_syncs("shop") == {}
     assert answer_report(good)[0] == 200
-    (stored,) = stream_reports.read("shop")
+    (stored,) = stream_reports.last_syncs("shop")["shop"]
     assert abs(stored.at - time.time()) < 60, "by the server's clock"
 
 
@@ -287,7 +287,7 @@ def test_where_the_database_may_be_used_a_run_is_written_there() -> None:
     extra = {"app_conn_id": "app", "broker_token": "b"}
     connection = Connection("shop", conn_type="stripe_app", extra=json.dumps(extra))
     report_client.send("shop", [report()], read_connection=lambda _: connection)
-    (stored,) = stream_reports.read("shop")
+    (stored,) = stream_reports.last_syncs("shop")["shop"]
     assert (stored.stream, stored.ok) == ("customers", True)
 
 

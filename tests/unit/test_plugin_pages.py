@@ -14,9 +14,9 @@ from airflow_provider_stripe_app.oauth.credentials import (
     RestrictedKeySettings,
 )
 from airflow_provider_stripe_app.oauth.install_link import parse_install_link
-from airflow_provider_stripe_app.oauth.last_syncs import LastSync
 from airflow_provider_stripe_app.oauth.permissions import permissions_of
 from airflow_provider_stripe_app.oauth.status import HistoryLine, InstallationStatus
+from airflow_provider_stripe_app.oauth.stream_reports import StreamReport
 from airflow_provider_stripe_app.plugin import gather, pages
 from airflow_provider_stripe_app.plugin.views import common, connections, detail, listing
 
@@ -46,12 +46,12 @@ def status(conn_id: str = "shop", **changes: object) -> InstallationStatus:
     return InstallationStatus(**made)  # type: ignore[arg-type]
 
 
-def sync(stream: str = "customers", **changes: object) -> LastSync:
+def sync(stream: str = "customers", **changes: object) -> StreamReport:
     values = {"ok": True, "at": NOW - 60, "inserted": 2, "updated": 0, "deleted": 1, **changes}
-    return LastSync("shop", stream, "warehouse", **values)  # type: ignore[arg-type]
+    return StreamReport(stream, "warehouse", **values)  # type: ignore[arg-type]
 
 
-def checked(one: InstallationStatus, *syncs: LastSync) -> listing.Checked:
+def checked(one: InstallationStatus, *syncs: StreamReport) -> listing.Checked:
     return listing.check(one, syncs, now=NOW, deployment="production")
 
 

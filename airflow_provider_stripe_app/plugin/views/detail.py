@@ -20,8 +20,8 @@ from airflow_provider_stripe_app.plugin.views.listing import Checked, Row, row
 from airflow_provider_stripe_app.plugin.views.paging import address
 
 if TYPE_CHECKING:
-    from airflow_provider_stripe_app.oauth.last_syncs import LastSync
     from airflow_provider_stripe_app.oauth.status import HistoryLine
+    from airflow_provider_stripe_app.oauth.stream_reports import StreamReport
 
 HISTORY_PAGE = 20
 
@@ -194,7 +194,7 @@ def error_words(checked: Checked) -> str:
     return "" if told_already else error
 
 
-def _catalog_order(sync: LastSync) -> tuple[int, str, str]:
+def _catalog_order(sync: StreamReport) -> tuple[int, str, str]:
     """Return the place of a stream: as in the catalogue, parents before their children."""
     from airflow_provider_stripe_app.streams.catalog import STREAMS
 
@@ -258,7 +258,7 @@ def told(checked: Checked, now: float) -> str:
     return f"As Stripe said {when}." if checked.one.reconciled_at else "As Stripe said."
 
 
-def stream_line(sync: LastSync, now: float, base_path: str) -> StreamLine:
+def stream_line(sync: StreamReport, now: float, base_path: str) -> StreamLine:
     """Return how the last sync of a stream is shown.
 
     :param sync: the sync.
@@ -279,7 +279,7 @@ def stream_line(sync: LastSync, now: float, base_path: str) -> StreamLine:
     )
 
 
-def row_words(sync: LastSync) -> str:
+def row_words(sync: StreamReport) -> str:
     """Return what a sync changed in the warehouse, e.g. ``12 new, 3 changed``."""
     counts = ((sync.inserted, "new"), (sync.updated, "changed"), (sync.deleted, "deleted"))
     known = [(count, word) for count, word in counts if count is not None]
@@ -288,7 +288,7 @@ def row_words(sync: LastSync) -> str:
     return ", ".join(f"{count:,} {word}" for count, word in known if count) or "nothing new"
 
 
-def run_address(sync: LastSync, base_path: str) -> str:
+def run_address(sync: StreamReport, base_path: str) -> str:
     """Return the address of a task's run in Airflow's own pages, empty if it was no task."""
     if not (sync.dag_id and sync.run_id):
         return ""

@@ -19,8 +19,8 @@ from airflow_provider_stripe_app.plugin.views.common import (
 from airflow_provider_stripe_app.plugin.views.paging import address, part_of
 
 if TYPE_CHECKING:
-    from airflow_provider_stripe_app.oauth.last_syncs import LastSync
     from airflow_provider_stripe_app.oauth.status import InstallationStatus
+    from airflow_provider_stripe_app.oauth.stream_reports import StreamReport
 
 _RANK = {word: number for number, word in enumerate(WORDS)}
 
@@ -30,14 +30,14 @@ class Checked:
     """An installation with what follows from it and from its last syncs."""
 
     one: InstallationStatus
-    syncs: tuple[LastSync, ...]
+    syncs: tuple[StreamReport, ...]
     permissions: Permissions
     health: Health
 
 
 def check(
     one: InstallationStatus,
-    syncs: Sequence[LastSync],
+    syncs: Sequence[StreamReport],
     *,
     now: float,
     deployment: str,
@@ -229,7 +229,7 @@ def permission_words(permissions: Permissions) -> str:
     return f"{len(permissions.granted)} granted"
 
 
-def sync_words(syncs: Sequence[LastSync], now: float) -> Sync:
+def sync_words(syncs: Sequence[StreamReport], now: float) -> Sync:
     """Return the last syncs of an installation in a few words.
 
     :param syncs: the last sync of each stream.
