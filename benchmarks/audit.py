@@ -34,7 +34,8 @@ def measure(url: str, key: str, kind: str, where: str, what: str) -> dict[str, A
     from airflow_provider_stripe_app.api.rate_limit import RateLimiter
     from airflow_provider_stripe_app.api.tokens import StaticToken
     from airflow_provider_stripe_app.streams.catalog import STREAMS
-    from airflow_provider_stripe_app.sync.audit.run import AuditOptions, run_audit
+    from airflow_provider_stripe_app.sync.audit.options import AuditOptions
+    from airflow_provider_stripe_app.sync.audit.run import run_audit
     from airflow_provider_stripe_app.sync.options import SyncOptions
     from airflow_provider_stripe_app.sync.run import run_sync
     from benchmarks.sync import ACCOUNT, open_warehouse

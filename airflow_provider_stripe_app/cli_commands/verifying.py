@@ -16,7 +16,8 @@ def verify(args: Namespace) -> Result:
     from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
     from airflow_provider_stripe_app.hooks.warehouse import warehouse_from_connection
     from airflow_provider_stripe_app.streams.catalog import resolve_streams
-    from airflow_provider_stripe_app.sync.audit.run import AuditOptions, run_audit
+    from airflow_provider_stripe_app.sync.audit.options import AuditOptions
+    from airflow_provider_stripe_app.sync.audit.run import run_audit
 
     names = [name.strip() for name in args.streams.split(",") if name.strip()]
     warehouse = warehouse_from_connection(args.warehouse_conn_id, args.schema)

@@ -20,8 +20,8 @@ from airflow_provider_stripe_app.warehouse.base import WarehouseError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_stripe_app.sync.audit.options import AuditOptions
     from airflow_provider_stripe_app.sync.audit.result import AuditResult
-    from airflow_provider_stripe_app.sync.audit.run import AuditOptions
 
 
 class StripeAuditOperator(BaseOperator):
@@ -120,7 +120,7 @@ class StripeAuditOperator(BaseOperator):
         )
 
     def _options(self, context: Context) -> AuditOptions:
-        from airflow_provider_stripe_app.sync.audit.run import AuditOptions
+        from airflow_provider_stripe_app.sync.audit.options import AuditOptions
 
         ti = context["ti"]
         map_index = "" if ti.map_index is None or ti.map_index < 0 else f"[{ti.map_index}]"

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_stripe_app.streams.catalog import resolve_streams
+from airflow_provider_stripe_app.sync.audit.options import AuditOptions
 from airflow_provider_stripe_app.sync.audit.result import AuditResult
-from airflow_provider_stripe_app.sync.audit.run import AuditOptions, run_audit
+from airflow_provider_stripe_app.sync.audit.run import run_audit
 from airflow_provider_stripe_app.warehouse.base import Warehouse
 from tests.integration.sync_lab import Lab, lab
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from airflow_provider_stripe_app.api.client import EventPage, StripeClient
@@ -21,6 +20,7 @@ from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.audit.inspect import Inspector
+from airflow_provider_stripe_app.sync.audit.options import AuditOptions
 from airflow_provider_stripe_app.sync.audit.result import AuditResult, TableAudit
 from airflow_provider_stripe_app.sync.audit.spool import Look, Spool, spool
 from airflow_provider_stripe_app.sync.audit.verdict import (
@@ -34,13 +34,12 @@ from airflow_provider_stripe_app.sync.audit.walk import Listed, Walk, fetch_each
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.feed import FLUSH_OBJECTS, has_gap
 from airflow_provider_stripe_app.sync.fetch import Whole
-from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
+from airflow_provider_stripe_app.sync.options import Unit
 from airflow_provider_stripe_app.sync.plan import plan
 from airflow_provider_stripe_app.sync.reduce import Reducer
 from airflow_provider_stripe_app.sync.run import units_of, with_covered
 from airflow_provider_stripe_app.sync.state import FEED, FeedState, StreamState
 from airflow_provider_stripe_app.sync.summary import RunSummary
-from airflow_provider_stripe_app.sync.versions import LAG, OVERLAP
 from airflow_provider_stripe_app.warehouse.base import Obligation, Transaction, Warehouse
 
 log = logging.getLogger("airflow_provider_stripe_app.sync")
@@ -60,51 +59,6 @@ LIVING_PAGE = 10_000
 
 class NotComparable(StripeAppError):
     """A stream's table does not promise to equal Stripe yet, so there is nothing to hold it to."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditOptions:
-    """Options of one audit.
-
-    :param repair: mend what differs.
-    :param examples: ids named per table and kind.
-    :param owner: who holds the leases while mending.
-    :param run: free text for people.
-    :param workers: threads that fetch.
-    :param batch_rows: objects compared in one transaction, about.
-    :param lag: seconds, see :data:`..versions.LAG`.
-    :param overlap: seconds, see :data:`..versions.OVERLAP`.
-    :param lease_ttl: seconds until the lease of a dead run expires.
-    :param lease_wait: seconds to wait for a running sync before mending is given up.
-    :param progress_seconds: seconds between two progress lines.
-    :param sleep: waits for seconds (tests).
-    """
-
-    repair: bool = False
-    examples: int = 20
-    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
-    run: str = ""
-    workers: int = 12
-    batch_rows: int = 5_000
-    lag: int = LAG
-    overlap: int = OVERLAP
-    lease_ttl: float = 120.0
-    lease_wait: float = 900.0
-    progress_seconds: float = 5.0
-    sleep: Callable[[float], None] = time.sleep
-
-    def for_sync(self) -> SyncOptions:
-        """Return these options as a sync knows them."""
-        return SyncOptions(
-            owner=self.owner,
-            run=self.run,
-            workers=self.workers,
-            lag=self.lag,
-            overlap=self.overlap,
-            lease_ttl=self.lease_ttl,
-            lease_wait=self.lease_wait,
-            progress_seconds=self.progress_seconds,
-        )
 
 
 def run_audit(
