@@ -171,9 +171,11 @@ def lose_and_mend(lab: LeakLab) -> None:
         (["stripe-app", "refresh", "nobody"], ""),
         (["stripe-app", "status"], ""),
         (["stripe-app", "status", "--json"], ""),
+        (["stripe-app", "verify", "shop", "warehouse"], ""),
+        (["stripe-app", "verify", "shop", "nowhere"], ""),
     ]
     statuses = [status for status, _, _ in lab.commands(*steps)]
-    assert statuses == [3, 0, 3, 3, 3]
+    assert statuses == [3, 0, 3, 3, 3, 0, 1]
     assert oauth.counts["spent_refresh"] >= 1
 
 
