@@ -37,7 +37,7 @@ class Replica:
 
     def wait_for_kill(self) -> None:
         """Wait until one of its processes has reached the step."""
-        wait_for(lambda: not self._kill_file.exists(), 60, "the step to be reached")
+        wait_for(lambda: not self._kill_file.exists(), 180, "the step to be reached")
 
     def restart(self) -> None:
         """Start it again after its only process was killed."""
