@@ -61,7 +61,7 @@ def test_workers_with_an_expired_token_refresh_once_over_real_api_servers(
 ):
     world = postgres_world
     world.sim.switches.set(token_idempotency=False, revoke_after_refresh=0.0)
-    _all_at_once(world, world.installed(), replicas.urls, WORKERS if LONG else 20, say)
+    _all_at_once(world, world.installed(), replicas.urls, WORKERS if LONG else 10, say)
 
 
 @pytest.mark.parametrize(("honoured", "grace", "name"), SETTINGS if LONG else SETTINGS[:1])
