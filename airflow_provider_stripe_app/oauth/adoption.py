@@ -53,7 +53,8 @@ class Adoption:
         :return: the access token to use, also when only the disk holds it by now; ``None`` if the
             row is gone or went another way.
         """
-        entry = Spooled(seen.conn_id, seen.generation, fingerprint(seen.refresh_token), granted)
+        spent, healed = fingerprint(seen.refresh_token), event == rows.MENDED
+        entry = Spooled(seen.conn_id, seen.generation, spent, granted, healed)
         path = self._spool.put(entry)
         try:
             grant = self.adopt(entry, event, reason, **facts)
@@ -97,7 +98,9 @@ class Adoption:
         return stored
 
     def _recover(self, path: Path, entry: Spooled) -> bool:
-        stored = self.adopt(entry, "recovered", "spool") is not None
+        # As healed it counts towards the losses of a day that are mended.
+        event = rows.MENDED if entry.healed else "recovered"
+        stored = self.adopt(entry, event, "spool") is not None
         self._spool.remove(path)
         return stored
 

@@ -32,12 +32,14 @@ class Spooled:
     :param generation: the generation that they follow.
     :param spent: fingerprint of the refresh token that was spent for them.
     :param granted: the tokens.
+    :param healed: whether they mend a loss.
     """
 
     conn_id: str
     generation: int
     spent: str
     granted: Granted = field(repr=False)
+    healed: bool = False
 
 
 class Spool:
@@ -60,6 +62,7 @@ class Spool:
             "generation": entry.generation,
             "spent": entry.spent,
             "granted": asdict(entry.granted),
+            "healed": entry.healed,
         }
         part = path.with_suffix(f".{os.getpid()}.{os.urandom(4).hex()}.part")
         try:

@@ -176,6 +176,7 @@ def test_a_process_killed_in_the_middle_of_it_costs_a_pause(lab, step, idempoten
     assert lab.works(grant.access_token)
     assert lab.row().status == "active"
     assert lab.spool_files == []
+    assert events(lab)[0] == "healed", "whoever stored it: it counts"
 
 
 # -- not mended
