@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import importlib.util
 import os
+import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -44,3 +46,17 @@ def postgres() -> Iterator[object]:
 
     with EmbeddedPostgres() as server:
         yield server
+
+
+@pytest.fixture
+def postgres_warehouse(postgres: Any) -> str:
+    """Address of an empty database: the server outlives the test, and others use it too."""
+    import psycopg2
+
+    name = f"w_{uuid.uuid4().hex}"
+    connection = psycopg2.connect(postgres.url())
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    connection.close()
+    return str(postgres.url(database=name))

@@ -31,7 +31,7 @@ def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """A synced account in each of the warehouses."""
     where = ""
     if request.param == "postgres":
-        where = request.getfixturevalue("postgres").url()
+        where = request.getfixturevalue("postgres_warehouse")
     with synced(tmp_path, request.param, where) as made:
         yield made
 

@@ -143,7 +143,7 @@ def test_accounts_are_listed_compared_adopted_and_uninstalled(lab: Lab) -> None:
     assert done[:2] == [0, f"Adopted {OTHER} (test mode) in connection app_{OTHER}.\n"]
     status, _, said = lab.run(f"adopt app {OTHER} --yes --installation-conn-id more")
     assert status == 1
-    assert f"installed here, in connection app_{OTHER}" in said
+    assert f"{OTHER} is installed here already" in said
     assert lab.run(f"test app_{OTHER}")[0] == 0
     assert f"{OTHER} (test mode): installed, connection app_{OTHER}\n" in lab.run("accounts app")[1]
 

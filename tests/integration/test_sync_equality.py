@@ -512,14 +512,14 @@ def test_raw_is_what_stripe_sent_byte_for_byte(small: Lab) -> None:
 
 
 @pytest.mark.postgres
-def test_three_warehouses_hold_the_same_rows(tmp_path: Path, postgres: Any) -> None:
+def test_three_warehouses_hold_the_same_rows(tmp_path: Path, postgres_warehouse: str) -> None:
     tables: dict[str, list[Any]] = {}
     with lab(tmp_path, "sqlite") as one:
         one.sim.populate(one.account, customers=150, invoices=60, subscriptions=40)
         labs = [
             one,
             one.beside("duckdb", str(tmp_path / "w.duckdb")),
-            one.beside("postgres", postgres.url()),
+            one.beside("postgres", postgres_warehouse),
         ]
         for round_ in range(2):
             one.settle()
