@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     BaseOperator,
 )
 
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
-from airflow_provider_stripe_app.operators.sync import PERMANENT, StripeDashboardLink
+from airflow_provider_stripe_app.operators.sync import (
+    StripeDashboardLink,
+    dashboard_address,
+    owner_of,
+    translated,
+)
 from airflow_provider_stripe_app.streams.catalog import resolve_streams
-from airflow_provider_stripe_app.warehouse.base import WarehouseError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -89,14 +92,7 @@ class StripeAuditOperator(BaseOperator):
         try:
             result = self._audit(context)
         except StripeAppError as error:
-            where = (
-                f"Warehouse {self.warehouse_conn_id!r}: "
-                if isinstance(error, WarehouseError)
-                else ""
-            )
-            permanent = isinstance(error, PERMANENT)
-            kind = AirflowFailException if permanent else AirflowException
-            raise kind(f"{where}{error}") from error
+            raise translated(error, self.warehouse_conn_id) from error
         return self._told(context, result)
 
     def _audit(self, context: Context) -> AuditResult:
@@ -107,8 +103,7 @@ class StripeAuditOperator(BaseOperator):
         warehouse = warehouse_from_connection(self.warehouse_conn_id, self.schema)
         hook = StripeAppHook(self.stripe_app_conn_id)
         account_id, livemode = hook.identity()
-        mode_path = "" if livemode else "/test"
-        self.dashboard_url = f"https://dashboard.stripe.com/{account_id}{mode_path}/dashboard"
+        self.dashboard_url = dashboard_address(account_id, livemode)
         self.log.info("Comparing %s with %s", self.warehouse_conn_id, account_id)
         return run_audit(
             hook.get_conn(),
@@ -122,9 +117,7 @@ class StripeAuditOperator(BaseOperator):
     def _options(self, context: Context) -> AuditOptions:
         from airflow_provider_stripe_app.sync.audit.options import AuditOptions
 
-        ti = context["ti"]
-        map_index = "" if ti.map_index is None or ti.map_index < 0 else f"[{ti.map_index}]"
-        owner = f"{ti.dag_id}.{ti.task_id}{map_index} {ti.run_id}"
+        owner = owner_of(context)
         return AuditOptions(
             repair=self.repair,
             examples=self.examples,

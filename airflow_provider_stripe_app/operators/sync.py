@@ -122,7 +122,7 @@ class StripeSyncOperator(BaseOperator):
             streams = resolve_streams(self.streams)
             summary = self._sync_and_tell(context, streams)
         except StripeAppError as error:
-            raise self._translated(error) from error
+            raise translated(error, self.warehouse_conn_id) from error
         self._log_summary(summary)
         return summary.as_dict()
 
@@ -147,8 +147,7 @@ class StripeSyncOperator(BaseOperator):
         warehouse = warehouse_from_connection(self.warehouse_conn_id, self.schema)
         hook = StripeAppHook(self.stripe_app_conn_id)
         account_id, livemode = hook.identity()
-        mode_path = "" if livemode else "/test"
-        self.dashboard_url = f"https://dashboard.stripe.com/{account_id}{mode_path}/dashboard"
+        self.dashboard_url = dashboard_address(account_id, livemode)
         self.log.info(
             "Syncing %s of %s (%s) into %s",
             ", ".join(s.name for s in streams),
@@ -170,9 +169,7 @@ class StripeSyncOperator(BaseOperator):
     def _options(self, context: Context) -> SyncOptions:
         if self.mode not in MODES:
             raise ConfigurationError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
-        ti = context["ti"]
-        map_index = "" if ti.map_index is None or ti.map_index < 0 else f"[{ti.map_index}]"
-        owner = f"{ti.dag_id}.{ti.task_id}{map_index} {ti.run_id}"
+        owner = owner_of(context)
         return SyncOptions(
             mode=self.mode,
             start_date=unix_seconds(self.sync_start_date),
@@ -214,15 +211,31 @@ class StripeSyncOperator(BaseOperator):
                     dict(s.misfits),
                 )
 
-    def _translated(self, error: StripeAppError) -> AirflowException:
-        from airflow_provider_stripe_app.sync.summary import SyncFailed
 
-        causes = list(error.errors.values()) if isinstance(error, SyncFailed) else [error]
-        permanent = all(isinstance(cause, PERMANENT) for cause in causes)
-        where = (
-            f"Warehouse {self.warehouse_conn_id!r}: " if isinstance(error, WarehouseError) else ""
-        )
-        return (AirflowFailException if permanent else AirflowException)(f"{where}{error}")
+def translated(error: StripeAppError, warehouse_conn_id: str) -> AirflowException:
+    """Return an error as Airflow's: without retries where none can mend it.
+
+    :param error: what went wrong.
+    :param warehouse_conn_id: named if it is the warehouse's.
+    """
+    from airflow_provider_stripe_app.sync.summary import SyncFailed
+
+    causes = list(error.errors.values()) if isinstance(error, SyncFailed) else [error]
+    permanent = all(isinstance(cause, PERMANENT) for cause in causes)
+    where = f"Warehouse {warehouse_conn_id!r}: " if isinstance(error, WarehouseError) else ""
+    return (AirflowFailException if permanent else AirflowException)(f"{where}{error}")
+
+
+def owner_of(context: Context) -> str:
+    """Return the name under which a task holds leases: it, and which of its runs."""
+    ti = context["ti"]
+    map_index = "" if ti.map_index is None or ti.map_index < 0 else f"[{ti.map_index}]"
+    return f"{ti.dag_id}.{ti.task_id}{map_index} {ti.run_id}"
+
+
+def dashboard_address(account_id: str, livemode: bool) -> str:
+    """Return the address of an account in the Stripe Dashboard."""
+    return f"https://dashboard.stripe.com/{account_id}{'' if livemode else '/test'}/dashboard"
 
 
 def unix_seconds(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_stripe_app.api.client import ParentPage, StripeClient
 from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing
+from airflow_provider_stripe_app.api.ranges import Range, query
 from airflow_provider_stripe_app.api.split import ParentItem, split_parent
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.streams.rows import content_hash
@@ -61,6 +62,24 @@ class Fetched:
             if known is None or one.row.version >= known.row.version:
                 best[one.row.id] = one
         return list(best.values())
+
+
+def list_range(client: StripeClient, unit: Unit, rng: Range, purpose: str) -> ParentPage | None:
+    """List the next page of a range; ``None`` if the object that its cursor names is deleted.
+
+    :param purpose: what the request is counted as.
+    """
+    stream = unit.stream
+    try:
+        return client.list_parents(
+            stream.path,
+            {**stream.params, **query(rng)},
+            inlined=unit.stream_inlined,
+            purpose=f"{purpose}:{stream.name}",
+            permission=stream.permission,
+        )
+    except CursorDeleted:
+        return None
 
 
 def staged(unit: Unit, item: ParentItem, version: int, event_id: str | None = None) -> Whole:

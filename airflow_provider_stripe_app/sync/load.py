@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_stripe_app.api.client import ParentPage
-from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing, StripeApiError
-from airflow_provider_stripe_app.api.ranges import Range, after_page, query, without_cursor
+from airflow_provider_stripe_app.api.errors import ObjectMissing, StripeApiError
+from airflow_provider_stripe_app.api.ranges import Range, after_page, without_cursor
 from airflow_provider_stripe_app.api.split import ParentItem
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.fetch import (
@@ -28,6 +28,7 @@ from airflow_provider_stripe_app.sync.fetch import (
     complete,
     complete_by_page,
     is_whole,
+    list_range,
     staged,
 )
 from airflow_provider_stripe_app.sync.merge import Merger
@@ -201,23 +202,12 @@ class Loader:
                     and job.rows_waiting < options.batch_rows
                 ):
                     rng = job.frontier.popleft()
-                    self._lists[pool.submit(self._list, job.unit, rng, "list")] = (job, rng)
+                    self._lists[
+                        pool.submit(list_range, self._ctx.client, job.unit, rng, "list")
+                    ] = (job, rng)
                     job.in_flight += 1
                     busy += 1
                     moved = True
-
-    def _list(self, unit: Unit, rng: Range, purpose: str) -> ParentPage | None:
-        stream = unit.stream
-        try:
-            return self._ctx.client.list_parents(
-                stream.path,
-                {**stream.params, **query(rng)},
-                inlined=unit.stream_inlined,
-                purpose=f"{purpose}:{stream.name}",
-                permission=stream.permission,
-            )
-        except CursorDeleted:
-            return None
 
     def _collect(self, pool: ThreadPoolExecutor) -> None:
         futures: list[Future[Any]] = [*self._lists, *self._units, *self._sets]
@@ -325,7 +315,7 @@ class Loader:
             self._wait_for(pool.submit(self._look_again, job.unit, page), job, page)
 
     def _look_again(self, unit: Unit, page: LoadPage) -> Fetched:
-        again = self._list(unit, page.before, "children")
+        again = list_range(self._ctx.client, unit, page.before, "children")
         return complete_by_page(
             self._ctx.client, unit, page.parents, page.sets, again, page.sent_at
         )

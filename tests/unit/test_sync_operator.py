@@ -17,7 +17,11 @@ from airflow_provider_stripe_app.exceptions import (
     ReauthorizationRequired,
     TokenUnavailable,
 )
-from airflow_provider_stripe_app.operators.sync import StripeSyncOperator, unix_seconds
+from airflow_provider_stripe_app.operators.sync import (
+    StripeSyncOperator,
+    translated,
+    unix_seconds,
+)
 from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
 from airflow_provider_stripe_app.warehouse.base import WarehouseError
 
@@ -83,13 +87,13 @@ DOWN = ServerTrouble("Stripe could not answer")
     ],
 )
 def test_what_a_retry_cannot_mend_fails_for_good(error: Exception) -> None:
-    made = operator()._translated(error)  # type: ignore[arg-type]
+    made = translated(error, operator().warehouse_conn_id)  # type: ignore[arg-type]
     assert isinstance(made, AirflowFailException)
     assert str(error) in str(made)
 
 
 def test_trouble_with_the_warehouse_names_its_connection() -> None:
-    made = operator(warehouse_conn_id="snow")._translated(WarehouseError("cannot be reached"))
+    made = translated(WarehouseError("cannot be reached"), "snow")
     assert "'snow'" in str(made)
     assert not isinstance(made, AirflowFailException)
 
@@ -103,6 +107,6 @@ def test_trouble_with_the_warehouse_names_its_connection() -> None:
     ],
 )
 def test_what_a_retry_may_mend_is_retried(error: Exception) -> None:
-    made = operator()._translated(error)  # type: ignore[arg-type]
+    made = translated(error, operator().warehouse_conn_id)  # type: ignore[arg-type]
     assert isinstance(made, AirflowException)
     assert not isinstance(made, AirflowFailException)

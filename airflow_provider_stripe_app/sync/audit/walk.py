@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from airflow_provider_stripe_app.api.client import ParentPage
-from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing, StripeApiError
-from airflow_provider_stripe_app.api.ranges import Range, after_page, query, without_cursor
+from airflow_provider_stripe_app.api.errors import ObjectMissing, StripeApiError
+from airflow_provider_stripe_app.api.ranges import Range, after_page, without_cursor
 from airflow_provider_stripe_app.api.split import ParentItem
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.context import Context
@@ -23,6 +23,7 @@ from airflow_provider_stripe_app.sync.fetch import (
     child_set,
     complete,
     is_whole,
+    list_range,
     refetch,
     staged,
 )
@@ -116,22 +117,11 @@ class Walk:
             for job in self._jobs:
                 if job.frontier and len(self._lists) + len(self._details) < limit:
                     rng = job.frontier.popleft()
-                    self._lists[pool.submit(self._list, job.unit, rng)] = (job, rng)
+                    self._lists[
+                        pool.submit(list_range, self._ctx.client, job.unit, rng, "audit")
+                    ] = (job, rng)
                     job.pending += 1
                     moved = True
-
-    def _list(self, unit: Unit, rng: Range) -> ParentPage | None:
-        stream = unit.stream
-        try:
-            return self._ctx.client.list_parents(
-                stream.path,
-                {**stream.params, **query(rng)},
-                inlined=unit.stream_inlined,
-                purpose=f"audit:{stream.name}",
-                permission=stream.permission,
-            )
-        except CursorDeleted:
-            return None
 
     def _collect(self, pool: ThreadPoolExecutor) -> None:
         futures: list[Future[Any]] = [*self._lists, *self._details]
