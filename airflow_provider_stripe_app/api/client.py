@@ -41,7 +41,7 @@ from airflow_provider_stripe_app.api.errors import (
 from airflow_provider_stripe_app.api.events import split_events
 from airflow_provider_stripe_app.api.paging import follow
 from airflow_provider_stripe_app.api.params import encode
-from airflow_provider_stripe_app.api.rate_limit import RateLimiter, operation
+from airflow_provider_stripe_app.api.rate_limit import Pacer, operation
 from airflow_provider_stripe_app.api.retry import (
     RetryPolicy,
     Trouble,
@@ -107,7 +107,7 @@ class StripeClient:
         tokens: TokenProvider,
         *,
         api_base: str = API_BASE,
-        limiter: RateLimiter | None = None,
+        limiter: Pacer | None = None,
         timeout: tuple[float, float] = (10.0, 80.0),
         session: requests.Session | None = None,
         retry: RetryPolicy | None = None,

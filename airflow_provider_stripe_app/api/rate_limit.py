@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 HEADROOM = 0.98
 """Part of the stated limit that is used; the rest pays for clocks that differ."""
@@ -55,6 +55,38 @@ _WORDS = frozenset({"search", "upcoming", "create_preview"})
 _ENDPOINT_REASONS = frozenset({"endpoint-rate", "endpoint-concurrency", "resource-specific"})
 
 Scope = Literal["account", "endpoint"]
+
+
+class Pacer(Protocol):
+    """Decides when the requests of one account may be sent. Implementations are thread-safe.
+
+    :class:`RateLimiter` paces one process; others may share a budget between processes. Arguments
+    are given by position.
+    """
+
+    def acquire(self, operation: str, /) -> float:
+        """Wait until a request of an operation may be sent.
+
+        :param operation: see :func:`operation`.
+        :return: seconds waited.
+        """
+        ...
+
+    def throttled(self, operation: str, reason: str | None, /) -> None:
+        """Take note that Stripe answered 429.
+
+        :param operation: the operation that got it.
+        :param reason: its header ``Stripe-Rate-Limited-Reason``; ``None`` without one, which is an
+            object's lock and nobody's rate (:func:`scope_of`).
+        """
+        ...
+
+    def rates(self) -> Mapping[str, float]:
+        """Return the present requests per second by operation; ``account`` is the whole account's.
+
+        Only what was used so far has to be in it.
+        """
+        ...
 
 
 def operation(method: str, path: str) -> str:
