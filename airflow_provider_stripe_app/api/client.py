@@ -64,6 +64,10 @@ API_BASE = "https://api.stripe.com"
 LOUD_AFTER = 4
 """Tries after which another one is worth a warning."""
 
+REPLACEMENTS = 2
+"""Tokens that one call may have replaced: with its waits it can outlive two of them, and the one
+that replaces the first may be revoked by a renewal of that very moment."""
+
 _PLAIN_PATH = ("/v1/", "/v2/")
 
 
@@ -80,7 +84,6 @@ class _Call:
     permission: str | None
     began: float
     tries: int = 0
-    replaced: bool = False
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +102,8 @@ class StripeClient:
     :param sleep: waits for seconds (tests).
 
     ``requests`` counts every HTTP request sent, by purpose, retries included: reads are a cost
-    (STRIPE.md §2, read allocation).
+    (STRIPE.md §2, read allocation). ``throttled`` counts the answers 429 by Stripe's reason for
+    them; ``lock_timeout`` and other codes stand for those without.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class StripeClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.requests: Counter[str] = Counter()
+        self.throttled: Counter[str] = Counter()
         self.limiter = limiter
         self._tokens = tokens
         self._transport = Transport(api_base, timeout, session)
@@ -267,6 +272,7 @@ class StripeClient:
     def _run(self, call: _Call, parse: Callable[[bytes], T]) -> tuple[Reply, T]:
         """Send until it works or there is no hope; ``parse`` failing means a damaged answer."""
         token = self._tokens.get()
+        refused: set[str] = set()
         while True:
             try:
                 reply = self._send(call, token)
@@ -275,8 +281,8 @@ class StripeClient:
             except (NetworkTrouble, MalformedBody) as trouble:
                 self._wait_or_raise(call, "network", self._network_error(call, trouble))
                 continue
-            if reply.status == 401 and not call.replaced:
-                call.replaced = True
+            if reply.status == 401 and token not in refused and len(refused) < REPLACEMENTS:
+                refused.add(token)
                 token = self._tokens.replace(token)
                 continue
             self._after_refusal(call, reply)
@@ -308,10 +314,8 @@ class StripeClient:
         """Wait when another try can help, else raise what the answer means."""
         trouble = trouble_of(reply.status)
         error = self._meaning(call, reply)
-        if isinstance(error, RateLimited) and self.limiter is not None:
-            # Without the header a lock_timeout is nobody's rate; rate_limit blames what we did.
-            unnamed = "endpoint-rate" if error.code == "rate_limit" else None
-            self.limiter.throttled(call.name, error.reason or unnamed)
+        if isinstance(error, RateLimited):
+            self._throttled(call, error)
         replayed = reply.headers.get("Idempotent-Replayed", "").lower() == "true"
         should_retry = reply.headers.get("Stripe-Should-Retry")
         if isinstance(error, NotStripe) and trouble == "other":
@@ -320,6 +324,14 @@ class StripeClient:
             raise error
         at_least = stated_wait(reply.headers.get("Retry-After"))
         self._wait_or_raise(call, trouble, error, at_least)
+
+    def _throttled(self, call: _Call, error: RateLimited) -> None:
+        with self._lock:
+            self.throttled[error.reason or error.code or "without a reason"] += 1
+        if self.limiter is not None:
+            # Without the header a lock_timeout is nobody's rate; rate_limit blames what we did.
+            unnamed = "endpoint-rate" if error.code == "rate_limit" else None
+            self.limiter.throttled(call.name, error.reason or unnamed)
 
     def _meaning(self, call: _Call, reply: Reply) -> StripeApiError:
         redirected = 300 <= reply.status < 400

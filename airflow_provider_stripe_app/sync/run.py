@@ -81,6 +81,7 @@ def run_sync(
     with ctx.open():
         Run(ctx, units_of(streams)).run()
     summary.requests = dict(client.requests)
+    summary.throttled = dict(client.throttled)
     if summary.errors:
         raise SyncFailed(summary.errors, summary)
     return summary

@@ -69,6 +69,7 @@ class RunSummary:
     """What a run did.
 
     :param requests: purpose → number of requests to Stripe.
+    :param throttled: reason → number of answers 429, each of which cost a request and a pause.
     :param complete_to: unix second up to which every change is in the tables.
     """
 
@@ -76,6 +77,7 @@ class RunSummary:
     livemode: bool
     streams: dict[str, StreamSummary] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
+    throttled: Mapping[str, int] = field(default_factory=dict)
     complete_to: int | None = None
     unknown_events: dict[str, int] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class RunSummary:
             "livemode": self.livemode,
             "streams": {n: s.as_dict() for n, s in self.streams.items()},
             "requests": dict(self.requests),
+            "throttled": dict(self.throttled),
             "complete_to": self.complete_to,
         }
 

@@ -223,10 +223,36 @@ def test_refused_token_is_replaced_once_and_the_request_repeated(server, client,
     assert naps == []
 
 
-def test_a_second_refusal_is_unauthorized(server, client):
-    server.script = [failure(401), failure(401)]
+def test_a_call_that_outlives_two_tokens_gets_a_third(server, client):
+    server.script = [failure(401), failure(500), failure(401), Reply()]
+    assert client.request("GET", "/v1/x").status == 200
+    tokens = [seen.headers["Authorization"][-1] for seen in server.seen]
+    assert tokens == ["1", "2", "2", "3"]
+
+
+def test_tokens_refused_one_after_another_are_unauthorized(server, client):
+    server.script = [failure(401)] * 4
     with pytest.raises(Unauthorized, match="reauthorize"):
         client.request("GET", "/v1/x")
+    assert len(server.seen) == 3
+
+
+def test_a_token_is_replaced_only_once_even_if_no_other_is_there(server):
+    class Stubborn:
+        replaced = 0
+
+        def get(self) -> str:
+            return TOKEN
+
+        def replace(self, refused: str) -> str:
+            self.replaced += 1
+            return refused
+
+    tokens = Stubborn()
+    server.script = [failure(401)] * 4
+    with pytest.raises(Unauthorized):
+        StripeClient(tokens, api_base=server.url).request("GET", "/v1/x")
+    assert tokens.replaced == 1
     assert len(server.seen) == 2
 
 
@@ -394,6 +420,17 @@ def test_a_rate_limit_without_a_reason_slows_the_endpoint_but_a_lock_does_not(se
     client.request("GET", "/v1/x")
     assert limiter.rates()["GET /v1/x"] < 21
     assert limiter.rates()["account"] == 100
+
+
+def test_429s_are_counted_by_their_reason(server, client):
+    reasons = ("global-rate", "endpoint-rate", "endpoint-rate")
+    server.script = [
+        *(failure(429, "rate_limit", Stripe_Rate_Limited_Reason=reason) for reason in reasons),
+        failure(429, "lock_timeout"),
+        Reply(),
+    ]
+    client.request("GET", "/v1/x")
+    assert client.throttled == {"global-rate": 1, "endpoint-rate": 2, "lock_timeout": 1}
 
 
 def test_a_gateways_retry_after_is_kept(server, client, naps):
