@@ -87,7 +87,8 @@ def test_what_a_task_returns_is_small_and_has_the_documented_keys(
     world: World, first_run: str
 ) -> None:
     summary = world.airflow.api.xcom("stripe_sync", first_run, "sync")
-    assert {"account", "livemode", "streams", "requests", "throttled", "complete_to"} <= set(summary)
+    documented = {"account", "livemode", "streams", "requests", "throttled", "complete_to"}
+    assert documented <= set(summary)
     assert list(summary["streams"]) == list(STREAMS)
     for did in summary["streams"].values():
         counts = {"inserted", "updated", "deleted", "unchanged", "requests", "seconds"}
