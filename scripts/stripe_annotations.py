@@ -53,7 +53,8 @@ class Field:
     :param optional: it may be null, or absent: the annotations do not tell the two apart.
     :param expandable: an id, or the object itself when the request expanded it.
     :param shape: the fields of the nested object, or of each object in a list.
-    :param target: the class of the nested API object, or of each one in a list.
+    :param target: the class of the nested API object, or of each one in a list, as
+        :func:`resource` takes it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Shape:
 class _Class:
     node: ast.ClassDef
     scope: Mapping[str, _Class]
+    imports: Mapping[str, str]
     inner: dict[str, _Class] = field(default_factory=dict)
 
 
@@ -118,19 +120,32 @@ def event_types() -> list[str]:
 def resource(class_name: str) -> Shape:
     """Return the shape of a top-level API object.
 
-    :param class_name: its class in the package, for example ``InvoiceLineItem``.
+    :param class_name: its class in the package, for example ``InvoiceLineItem`` or
+        ``issuing.Card``.
     """
-    module = "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
-    tree = ast.parse((package_dir() / f"{module}.py").read_text())
-    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name)
-    return _shape(_index(node, {}))
+    folder, _, name = class_name.rpartition(".")
+    module = "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    tree = ast.parse((package_dir() / folder.replace(".", "/") / f"{module}.py").read_text())
+    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+    return _shape(_index(node, {}, _imports(tree)))
 
 
-def _index(node: ast.ClassDef, scope: Mapping[str, _Class]) -> _Class:
-    found = _Class(node, scope)
+def _imports(tree: ast.Module) -> dict[str, str]:
+    """Return the classes of the package that a module imports: name there → as in `resource`."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("stripe."):
+            folder = str(node.module).removeprefix("stripe.").rpartition(".")[0]
+            for name in node.names:
+                found[name.asname or name.name] = f"{folder}.{name.name}".lstrip(".")
+    return found
+
+
+def _index(node: ast.ClassDef, scope: Mapping[str, _Class], imports: Mapping[str, str]) -> _Class:
+    found = _Class(node, scope, imports)
     for child in node.body:
         if isinstance(child, ast.ClassDef):
-            found.inner[child.name] = _index(child, {**scope, **found.inner})
+            found.inner[child.name] = _index(child, {**scope, **found.inner}, imports)
     return found
 
 
@@ -178,7 +193,7 @@ def _field(name: str, annotation: ast.expr, doc: str, cls: _Class) -> Field:
     if isinstance(annotation, ast.Name) and inner is not None:
         return Field(name, "object", optional, doc=doc, shape=_shape(inner))
     if isinstance(annotation, ast.Constant):  # a quoted name: another API object
-        return Field(name, "resource", optional, doc=doc, target=head)
+        return Field(name, "resource", optional, doc=doc, target=cls.imports.get(head, head))
     raise ValueError(
         f"{cls.node.name}.{name}: annotation {ast.unparse(annotation)} is not understood"
     )
@@ -190,7 +205,7 @@ def _items(annotation: ast.expr, cls: _Class) -> tuple[Shape | None, str | None]
     inner = cls.inner.get(head) or cls.scope.get(head)
     if isinstance(annotation, ast.Name) and inner is not None:
         return _shape(inner), None
-    return None, head if isinstance(annotation, ast.Constant) else None
+    return None, cls.imports.get(head, head) if isinstance(annotation, ast.Constant) else None
 
 
 def _scalar_kind(name: str, doc: str, head: str, args: list[ast.expr]) -> Kind | None:
