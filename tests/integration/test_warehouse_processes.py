@@ -15,6 +15,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_stripe_app.testing.warehouses.lab import (
+    ACCOUNT,
+    THINGS,
+    Place,
+    claim,
+    merge,
+    thing,
+)
 from airflow_provider_stripe_app.warehouse.base import (
     Batch,
     LeaseHeld,
@@ -22,7 +30,7 @@ from airflow_provider_stripe_app.warehouse.base import (
     StateKey,
     WarehouseError,
 )
-from tests.integration.warehouse_lab import ACCOUNT, THINGS, Place, claim, merge, place_for, thing
+from tests.integration.warehouse_lab import place_for
 
 # Opens the file, says so, holds it until told to stop. "lock" also starts a writing transaction.
 HOLDER = """
@@ -82,7 +90,7 @@ def test_a_writer_waits_for_another_process_and_says_so(
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
 def test_waiting_has_an_end_and_the_error_says_for_whom(kind: str, tmp_path: Path) -> None:
-    warehouse = place_for(kind, tmp_path, "", "").warehouse(lock_timeout=0.5)
+    warehouse = place_for(kind, tmp_path, "", "", lock_timeout=0.5).warehouse()
     with held_elsewhere(kind, file_of(kind, tmp_path)) as process:
         with pytest.raises(WarehouseError, match=r"still (open|locked)") as caught:
             merge(warehouse, [thing("t1", 100)])
@@ -97,7 +105,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from airflow_provider_stripe_app.warehouse.base import StateKey, Batch
-from tests.integration.warehouse_lab import ACCOUNT, THINGS, place_for, thing
+from airflow_provider_stripe_app.testing.warehouses.lab import ACCOUNT, THINGS, thing
+from tests.integration.warehouse_lab import place_for
 kind, folder, socket, schema, name = sys.argv[1:]
 warehouse = place_for(kind, Path(folder), socket, schema).warehouse()
 key = StateKey(ACCOUNT, False, name)
@@ -226,7 +235,7 @@ def test_a_lost_connection_is_one_error_and_the_next_transaction_connects_anew(
     warehouse = server.warehouse()
     merge(warehouse, [thing("t1", 100)])
     pid = warehouse._connection.info.backend_pid
-    server.query(f"SELECT pg_terminate_backend({pid})")
+    server.execute(f"SELECT pg_terminate_backend({pid})")
     with pytest.raises(WarehouseError, match="PostgreSQL"):
         merge(warehouse, [thing("t2", 100)])
     assert merge(warehouse, [thing("t2", 100)])["things"].inserted == 1

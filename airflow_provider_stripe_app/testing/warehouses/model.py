@@ -1,17 +1,16 @@
-"""Random batches: every warehouse ends where a few lines of Python say it must."""
+"""Random batches: a warehouse ends where a few lines of Python say it must."""
 
 from __future__ import annotations
 
 import json
 import random
-import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
+from airflow_provider_stripe_app.testing.warehouses.lab import Place, gone, merge, part, thing
 from airflow_provider_stripe_app.warehouse.base import StagedChild, StagedRow, TableChange
-from tests.integration.warehouse_lab import gone, merge, part, place_for, thing
+from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 
 @dataclass
@@ -93,26 +92,25 @@ def random_batch(rng: random.Random) -> tuple[list[StagedRow], list[StagedChild]
     return rows, parts
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "psycopg2"])
-@pytest.mark.parametrize("seed", range(3))
-def test_random_batches_end_where_the_model_says(
-    kind: str, seed: int, tmp_path: Any, request: pytest.FixtureRequest
-) -> None:
-    socket = ""
-    if kind == "psycopg2":
-        socket = request.getfixturevalue("postgres").socket_directory
-    place = place_for(kind, tmp_path, socket, f"m_{uuid.uuid4().hex[:12]}")
-    warehouse, model, rng = place.warehouse(), Model(), random.Random(seed)
-    for turn in range(15):
-        rows, parts = random_batch(rng)
-        assert (turn, merge(warehouse, rows, parts)) == (turn, model.merge(rows, parts))
-    things = {r["id"]: (r["_version"], r["_raw"], r["is_deleted"]) for r in place.rows("things")}
-    found = {
-        r["id"]: (r["_version"], r["thing"], r["_raw"], r["is_deleted"])
-        for r in place.rows("parts")
-    }
-    assert (things, found) == (model.things, model.parts)
-    for row in place.rows("things"):
-        # Typed columns follow the row's own JSON, tombstone or not.
-        assert row["amount"] == json.loads(row["_raw"]).get("amount")
-    warehouse.close()
+class ModelContract:
+    """What base.py promises holds for any sequence of batches."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_random_batches_end_where_the_model_says(
+        self, place: Place, warehouse: SqlWarehouse, seed: int
+    ) -> None:
+        model, rng = Model(), random.Random(seed)
+        for turn in range(15):
+            rows, parts = random_batch(rng)
+            assert (turn, merge(warehouse, rows, parts)) == (turn, model.merge(rows, parts))
+        things = {
+            r["id"]: (r["_version"], r["_raw"], r["is_deleted"]) for r in place.rows("things")
+        }
+        found = {
+            r["id"]: (r["_version"], r["thing"], r["_raw"], r["is_deleted"])
+            for r in place.rows("parts")
+        }
+        assert (things, found) == (model.things, model.parts)
+        for row in place.rows("things"):
+            # Typed columns follow the row's own JSON, tombstone or not.
+            assert row["amount"] == json.loads(row["_raw"]).get("amount")
