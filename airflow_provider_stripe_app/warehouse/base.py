@@ -157,6 +157,7 @@ class Obligation:
     :param ambiguous: several events in the newest second, so no payload can be trusted.
     :param payload: the object's JSON as of the event if it may be used instead of a refetch, else
         ``None``.
+    :param created: unix second at which the object was created, ``None`` if the event does not say.
     """
 
     stream: str
@@ -166,6 +167,23 @@ class Obligation:
     effect: str
     ambiguous: bool = False
     payload: str | None = None
+    created: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedSecond:
+    """Objects owed that were created in one second, and where they stand among all of the stream.
+
+    :param created: unix second.
+    :param owed: how many are owed.
+    :param before: how many living objects of the stream were created before that second.
+    :param through: how many were created before its end.
+    """
+
+    created: int
+    owed: int
+    before: int
+    through: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +281,64 @@ class Transaction(Protocol):
         """
         ...
 
-    def due(self, account_id: str, livemode: bool, stream: str, limit: int) -> list[Obligation]:
-        """Return up to ``limit`` obligations of a stream, oldest ``closes_at`` first."""
+    def due(
+        self,
+        account_id: str,
+        livemode: bool,
+        stream: str,
+        limit: int,
+        free_after: tuple[int, str] | None = None,
+    ) -> list[Obligation]:
+        """Return up to ``limit`` obligations of a stream, oldest ``closes_at`` first.
+
+        :param free_after: only those that may cost no request (a payload, or a deletion), behind
+            this (``closes_at``, id); ``None`` for all.
+        """
+        ...
+
+    def owed_seconds(
+        self, stream: Stream, account_id: str, livemode: bool, after: int, limit: int
+    ) -> list[OwedSecond]:
+        """Return when the owed objects of a stream were created, as far as that is known.
+
+        From the event, or from the table. What is owed counts as living.
+
+        :param after: only seconds later than this one.
+        :param limit: how many seconds, the earliest ones.
+        """
+        ...
+
+    def owed_ids(
+        self, stream: Stream, account_id: str, livemode: bool, first: int, last: int
+    ) -> set[str]:
+        """Return which objects created from one second to another (inclusive) are owed."""
+        ...
+
+    # -- requests to Stripe, which are a cost
+
+    def spend(self, account_id: str, livemode: bool, day: str, requests: Mapping[str, int]) -> None:
+        """Add to the requests made on a day.
+
+        :param day: ISO date, UTC by Stripe's clock.
+        :param requests: purpose (``verb`` or ``verb:stream``) → how many.
+        """
+        ...
+
+    def spent(self, account_id: str, livemode: bool, since: str) -> dict[tuple[str, str], int]:
+        """Return (day, purpose) → requests made, from a day on.
+
+        :param since: ISO date.
+        """
+        ...
+
+    def tidy_requests(self, account_id: str, livemode: bool, keep: str, today: str) -> None:
+        """Forget the days before ``keep``; sum up the days that ended at least a day ago.
+
+        To be called by one writer of an account at a time.
+
+        :param keep: ISO date.
+        :param today: ISO date.
+        """
         ...
 
     def settle(

@@ -53,6 +53,13 @@ class Dialect(ABC):
         :param seconds: a SQL expression; NULL gives NULL.
         """
 
+    @abstractmethod
+    def seconds(self, moment: str) -> str:
+        """Return the expression that makes unix seconds from a timestamp column's value.
+
+        :param moment: a SQL expression; NULL gives NULL.
+        """
+
     def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
         """Return a select to keep as the temporary table ``PARSED`` before typing, if that pays.
 

@@ -57,6 +57,10 @@ class DuckDBDialect(Dialect):
         """See the base class."""
         return f"to_timestamp({seconds})"
 
+    def seconds(self, moment: str) -> str:
+        """See the base class."""
+        return f"epoch({moment})::BIGINT"
+
     def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
         """See the base class."""
         shape = Shape(slots)

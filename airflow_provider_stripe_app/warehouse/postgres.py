@@ -55,6 +55,10 @@ class PostgresDialect(Dialect):
         """See the base class."""
         return f"to_timestamp({seconds})"
 
+    def seconds(self, moment: str) -> str:
+        """See the base class."""
+        return f"extract(epoch FROM {moment})::bigint"
+
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
         tree = _Tree(slots)

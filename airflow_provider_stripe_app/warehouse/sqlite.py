@@ -49,6 +49,10 @@ class SQLiteDialect(Dialect):
         """See the base class."""
         return f"strftime('%Y-%m-%d %H:%M:%S+00:00', {seconds}, 'unixepoch')"
 
+    def seconds(self, moment: str) -> str:
+        """See the base class."""
+        return f"CAST(strftime('%s', {moment}) AS INTEGER)"
+
     def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
         """See the base class."""
         leaves = ", ".join(

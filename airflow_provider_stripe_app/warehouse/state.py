@@ -21,6 +21,7 @@ STATE = "_stripe_sync_state"
 OBLIGATIONS = "_stripe_sync_obligations"
 COLUMN_MAP = "_stripe_sync_columns"
 TABLES = "_stripe_sync_tables"
+REQUESTS = "_stripe_sync_requests"
 
 _OWED = "_stripe_sync_owed"
 _FORGIVE_AT_ONCE = 500
@@ -54,6 +55,7 @@ LAYOUTS: dict[str, _Layout] = {
             ("effect", "text"),
             ("ambiguous", "boolean"),
             ("payload", "text"),
+            ("created", "bigint"),
         ),
         ("account_id", "livemode", "stream", "id"),
     ),
@@ -68,29 +70,57 @@ LAYOUTS: dict[str, _Layout] = {
         ("table_name", "path"),
     ),
     TABLES: ((("table_name", "text"), ("schema_version", "bigint")), ("table_name",)),
+    # No key: writers only add rows, so that parallel ones never wait for each other.
+    REQUESTS: (
+        (
+            ("account_id", "text"),
+            ("livemode", "boolean"),
+            ("day", "text"),
+            ("purpose", "text"),
+            ("stream", "text"),
+            ("requests", "bigint"),
+        ),
+        (),
+    ),
 }
-"""Columns and primary key of the tables that are not a stream's."""
+"""Columns and primary key of the tables that are not a stream's.
+
+A column that is added here is added to tables of an earlier version too.
+"""
 
 _KEY = "account_id = ? AND livemode = ? AND stream = ?"
 
 
 def ensure_tables(session: Session) -> None:
-    """Create the tables of this module if they are missing; safe when two do it at once."""
-    if all(session.columns(name) for name in LAYOUTS):
+    """Create the tables of this module if they are missing, and columns that an earlier version
+    did not know; safe when two do it at once.
+    """
+    if not any(_missing(session, name) for name in LAYOUTS):
         return
     session.lock_ddl()
     session.ensure_schema()
     types: dict[str, str] = {**dict(session.dialect.types.items()), "double": "DOUBLE PRECISION"}
     for name, (columns, key) in LAYOUTS.items():
-        cells = ", ".join(
+        cells = [
             f"{identifier(column)} {types[type_]}{' NOT NULL' if column in key else ''}"
             for column, type_ in columns
-        )
+        ]
+        if key:
+            cells.append(f"PRIMARY KEY ({', '.join(key)})")
         session.run(
             f"create {name}",
-            f"CREATE TABLE IF NOT EXISTS {session.table(name)} "
-            f"({cells}, PRIMARY KEY ({', '.join(key)}))",
+            f"CREATE TABLE IF NOT EXISTS {session.table(name)} ({', '.join(cells)})",
         )
+        for column, type_ in _missing(session, name):
+            session.run(
+                f"widen {name}",
+                f"ALTER TABLE {session.table(name)} ADD COLUMN {identifier(column)} {types[type_]}",
+            )
+
+
+def _missing(session: Session, name: str) -> list[tuple[str, ColumnType | str]]:
+    there = set(session.columns(name))
+    return [cell for cell in LAYOUTS[name][0] if cell[0] not in there]
 
 
 def claim(session: Session, key: StateKey, owner: str, ttl: float, run: str) -> tuple[Claim, int]:
@@ -186,7 +216,8 @@ def fold(obligations: Iterable[Obligation]) -> list[Obligation]:
     for new in obligations:
         old = kept.get((new.stream, new.id))
         if old is None or new.closes_at > old.closes_at:
-            kept[new.stream, new.id] = _plain(new)
+            created = new.created if old is None or new.created is not None else old.created
+            kept[new.stream, new.id] = _plain(replace(new, created=created))
         elif new.closes_at == old.closes_at and (new.ambiguous or new.event_id != old.event_id):
             kept[new.stream, new.id] = _plain(replace(old, ambiguous=True))
     return list(kept.values())
@@ -204,7 +235,7 @@ def owe(
 ) -> None:
     """Store obligations by the rule of :func:`fold`."""
     rows: list[Row] = [
-        (o.stream, o.id, o.closes_at, o.event_id, o.effect, o.ambiguous, o.payload)
+        (o.stream, o.id, o.closes_at, o.event_id, o.effect, o.ambiguous, o.payload, o.created)
         for o in fold(obligations)
     ]
     if not rows:
@@ -217,6 +248,7 @@ def owe(
         ("effect", "text"),
         ("ambiguous", "boolean"),
         ("payload", "text"),
+        ("created", "bigint"),
     )
     session.lock_obligations(account_id)
     session.load(_OWED, columns, rows)
@@ -241,32 +273,47 @@ def owe_statement(table: str, staged: str, account_id: str, livemode: bool) -> s
 
     return f"""
         INSERT INTO {table} AS o (account_id, livemode, stream, id, closes_at, event_id, effect,
-                                  ambiguous, payload)
+                                  ambiguous, payload, created)
         SELECT {literal(account_id)}, {literal(livemode)}, stream, id, closes_at, event_id, effect,
-               ambiguous, payload
+               ambiguous, payload, created
         FROM {staged} WHERE TRUE ORDER BY stream, id
         ON CONFLICT (account_id, livemode, stream, id) DO UPDATE SET
             {pick("event_id", "o.event_id")},
             {pick("effect", "'upsert'")},
             {pick("ambiguous", "TRUE")},
             {pick("payload", "NULL")},
+            created = coalesce(excluded.created, o.created),
             {pick("closes_at", "o.closes_at")}
         WHERE excluded.closes_at >= o.closes_at"""
 
 
 def due(
-    session: Session, account_id: str, livemode: bool, stream: str, limit: int
+    session: Session,
+    account_id: str,
+    livemode: bool,
+    stream: str,
+    limit: int,
+    free_after: tuple[int, str] | None,
 ) -> list[Obligation]:
     """Return obligations, the oldest ``closes_at`` first."""
+    wanted, values = _KEY, [account_id, livemode, stream]
+    if free_after is not None:
+        at, id_ = free_after
+        wanted += (
+            " AND (closes_at > ? OR (closes_at = ? AND id > ?)) AND NOT ambiguous "
+            "AND (payload IS NOT NULL OR effect = 'gone')"
+        )
+        values += [at, at, id_]
     rows = session.rows(
         "due",
-        f"SELECT id, closes_at, event_id, effect, ambiguous, payload "
-        f"FROM {session.table(OBLIGATIONS)} WHERE {_KEY} ORDER BY closes_at, id LIMIT {int(limit)}",
-        (account_id, livemode, stream),
+        f"SELECT id, closes_at, event_id, effect, ambiguous, payload, created "
+        f"FROM {session.table(OBLIGATIONS)} WHERE {wanted} "
+        f"ORDER BY closes_at, id LIMIT {int(limit)}",
+        values,
     )
     return [
-        Obligation(stream, id_, int(closes_at), event_id, effect, bool(ambiguous), payload)
-        for id_, closes_at, event_id, effect, ambiguous, payload in rows
+        Obligation(stream, id_, int(closes_at), event_id, effect, bool(ambiguous), payload, created)
+        for id_, closes_at, event_id, effect, ambiguous, payload, created in rows
     ]
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from airflow_provider_stripe_app.streams.catalog import SCHEMA_VERSION
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.warehouse import inspection, state, tables
+from airflow_provider_stripe_app.warehouse import inspection, owed, requests, state, tables
 from airflow_provider_stripe_app.warehouse.base import (
     Batch,
     Capabilities,
     Claim,
     Marks,
     Obligation,
+    OwedSecond,
     StagedChild,
     StagedRow,
     StateKey,
@@ -99,9 +100,47 @@ class SqlTransaction:
         """See the protocol."""
         state.owe(self._session, account_id, livemode, obligations)
 
-    def due(self, account_id: str, livemode: bool, stream: str, limit: int) -> list[Obligation]:
+    def due(
+        self,
+        account_id: str,
+        livemode: bool,
+        stream: str,
+        limit: int,
+        free_after: tuple[int, str] | None = None,
+    ) -> list[Obligation]:
         """See the protocol."""
-        return state.due(self._session, account_id, livemode, stream, limit)
+        return state.due(self._session, account_id, livemode, stream, limit, free_after)
+
+    def owed_seconds(
+        self, stream: Stream, account_id: str, livemode: bool, after: int, limit: int
+    ) -> list[OwedSecond]:
+        """See the protocol."""
+        created = self._created(stream)
+        return owed.seconds(self._session, stream, account_id, livemode, created, after, limit)
+
+    def owed_ids(
+        self, stream: Stream, account_id: str, livemode: bool, first: int, last: int
+    ) -> set[str]:
+        """See the protocol."""
+        created = self._created(stream)
+        return owed.ids(self._session, stream, account_id, livemode, created, first, last)
+
+    def _created(self, stream: Stream) -> str | None:
+        table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
+        slots = table.slots if table else ()
+        return next((s.name for s in slots if tuple(s.path) == ("created",)), None)
+
+    def spend(self, account_id: str, livemode: bool, day: str, requests: Mapping[str, int]) -> None:
+        """See the protocol."""
+        _spend(self._session, account_id, livemode, day, requests)
+
+    def spent(self, account_id: str, livemode: bool, since: str) -> dict[tuple[str, str], int]:
+        """See the protocol."""
+        return requests.spent(self._session, account_id, livemode, since)
+
+    def tidy_requests(self, account_id: str, livemode: bool, keep: str, today: str) -> None:
+        """See the protocol."""
+        requests.tidy(self._session, account_id, livemode, keep, today)
 
     def settle(
         self, stream: Stream, account_id: str, livemode: bool, forgive: Sequence[str] = ()
@@ -161,7 +200,8 @@ class SqlTransaction:
             state.check_committed(self._session, key, fence, batch)
 
 
-_advance = state.advance  # the method's parameter of the contract is called ``state``
+_advance = state.advance  # the methods' parameters of the contract are called like the modules
+_spend = requests.spend
 
 
 class SqlWarehouse(ABC):
