@@ -1,15 +1,14 @@
-"""Which part of a list is still to be read: ``created`` ranges that split themselves (DESIGN §4).
+"""Which part of a list is still to be read: ``created`` ranges that can be cut (DESIGN §4).
 
-Lists come newest first. A page that says ``has_more`` leaves a remainder of unknown density;
-halving the *unfetched* remainder by time lets idle workers take the lower half, so an unknown
-distribution parallelises by itself within about twice the least number of requests. Ranges are
-plain data, so that a killed load goes on where its last commit was. Objects may be read twice,
+Lists come newest first. A page that says ``has_more`` leaves a remainder of unknown density, which
+can be cut by time so that several requests read it at once; :mod:`.listing` decides where. Ranges
+are plain data, so that a killed load goes on where its last commit was. Objects may be read twice,
 never not at all: repeats are dropped by id downstream (EQUALITY §5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -44,13 +43,16 @@ class Range:
         return cls(**{f.name: data.get(f.name) for f in fields(cls)})
 
 
-def query(wanted: Range) -> dict[str, int | str]:
-    """Return the query parameters that read the next page of a range."""
+def query(wanted: Range, field: str = "created") -> dict[str, int | str]:
+    """Return the query parameters that read the next page of a range.
+
+    :param field: the parameter that takes the bounds.
+    """
     params: dict[str, int | str] = {"limit": PAGE_SIZE}
     if wanted.gte is not None:
-        params["created[gte]"] = wanted.gte
+        params[f"{field}[gte]"] = wanted.gte
     if wanted.lt is not None:
-        params["created[lt]"] = wanted.lt
+        params[f"{field}[lt]"] = wanted.lt
     if wanted.starting_after is not None:
         params["starting_after"] = wanted.starting_after
     return params
@@ -59,34 +61,33 @@ def query(wanted: Range) -> dict[str, int | str]:
 def after_page(
     before: Range,
     *,
-    oldest_created: int,
+    oldest_created: int | None,
     oldest_id: str,
     has_more: bool,
-    split: bool,
-    floor: int,
+    cuts: Sequence[int] = (),
 ) -> list[Range]:
     """Return what of a range remains after a page of it was read.
 
-    The object the cursor stands on and others of its second stay in the upper part, which goes on
-    behind the cursor. A remainder of one second cannot be split.
+    The object the cursor stands on and others of its second stay in the uppermost part, which goes
+    on behind the cursor.
 
     :param before: the range the page was read from.
-    :param oldest_created: when the page's last object was created, unix second.
+    :param oldest_created: when the page's last object was created, unix second; ``None`` in a list
+        whose objects do not say.
     :param oldest_id: its id.
     :param has_more: what the page said.
-    :param split: halve the remainder, because a worker is idle.
-    :param floor: unix second that an open lower end is taken to be at when halving; requests keep
-        the open end.
-    :return: no, one or two ranges, the newer one first.
+    :param cuts: unix seconds, newest first, at which the remainder is cut; each is the lower bound
+        of the part above it. None may be newer than ``oldest_created``.
+    :return: no range, or one more than there are cuts, newest first.
     """
     if not has_more:
         return []
+    parts: list[Range] = []
     rest = replace(before, starting_after=oldest_id, last_created=oldest_created)
-    lowest = floor if before.gte is None else before.gte
-    if not split or oldest_created <= lowest:
-        return [rest]
-    middle = (lowest + oldest_created + 1) // 2
-    return [replace(rest, gte=middle), Range(before.gte, middle)]
+    for cut in cuts:
+        parts.append(replace(rest, gte=cut))
+        rest = Range(before.gte, cut)
+    return [*parts, rest]
 
 
 def without_cursor(before: Range) -> Range:

@@ -263,8 +263,7 @@ class Loader:
             oldest_created=last.created,
             oldest_id=last.id,
             has_more=page.has_more,
-            split=idle,
-            floor=FLOOR,
+            cuts=_halves(rng, last.created) if idle else (),
         )
 
     def _keep(self, pool: ThreadPoolExecutor, job: Job, kept: LoadPage, page: ParentPage) -> None:
@@ -358,3 +357,8 @@ class Loader:
 
 
 Work = Callable[[Transaction], dict[str, TableChange]]
+
+
+def _halves(rng: Range, oldest: int) -> tuple[int, ...]:
+    lowest = FLOOR if rng.gte is None else rng.gte
+    return ((lowest + oldest + 1) // 2,) if oldest > lowest else ()

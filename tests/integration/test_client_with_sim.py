@@ -148,13 +148,14 @@ def test_ranges_read_everything_while_cursors_are_deleted(sim, client, spread):
         if page.items:
             last = page.items[-1]
             assert last.created is not None
+            lowest = wanted.gte or 1_293_840_000
+            cut = len(remaining) < 4 and last.created > lowest
             remaining += after_page(
                 wanted,
                 oldest_created=last.created,
                 oldest_id=last.id,
                 has_more=page.has_more,
-                split=len(remaining) < 4,
-                floor=1_293_840_000,
+                cuts=[(lowest + last.created + 1) // 2] if cut else [],
             )
     assert before == seen
     assert len(sim.objects(None, "customer")) < 500, "cursors were deleted"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,13 +48,16 @@ def drive(objects, choices, *, size, deletions=None, start=None):
         page, has_more = answer
         seen += [o[1] for o in page]
         if page:
+            oldest = page[-1][0]
+            lowest = (FLOOR if before.gte is None else before.gte) + 1
+            seconds = range(lowest, oldest + 1)
+            cuts = choices.sample(seconds, min(len(seconds), choices.randrange(4)))
             remaining += after_page(
                 before,
-                oldest_created=page[-1][0],
+                oldest_created=oldest,
                 oldest_id=page[-1][1],
                 has_more=has_more,
-                split=choices.random() < 0.5,
-                floor=FLOOR,
+                cuts=sorted(cuts, reverse=True),
             )
         if deletions and page and choices.random() < deletions:
             living.remove(page[-1])
@@ -89,46 +91,33 @@ def test_bounds_of_the_first_range_are_kept(objects, seed, gte, width):
     assert sorted(seen) == sorted(o[1] for o in objects if gte <= o[0] < gte + width)
 
 
-def test_splitting_costs_at_most_about_twice_the_least_number_of_requests():
-    rng = random.Random(1)
-    objects = [(rng.randrange(10, 10**6), f"id_{n:06}") for n in range(5000)]
-    seen, requests = drive(objects, rng, size=100)
-    assert len(seen) == 5000
-    assert requests <= 2 * 50 + 10
-
-
-def rest(before: Range, created: int, *, split: bool) -> list[Range]:
-    return after_page(
-        before, oldest_created=created, oldest_id="x", has_more=True, split=split, floor=FLOOR
-    )
+def rest(before: Range, created: int, *cuts: int) -> list[Range]:
+    return after_page(before, oldest_created=created, oldest_id="x", has_more=True, cuts=cuts)
 
 
 def test_last_page_leaves_nothing():
-    assert (
-        after_page(
-            Range(1, 9), oldest_created=5, oldest_id="x", has_more=False, split=True, floor=1
-        )
-        == []
-    )
+    last = after_page(Range(1, 9), oldest_created=5, oldest_id="x", has_more=False, cuts=(3,))
+    assert last == []
 
 
-def test_unsplit_remainder_goes_on_behind_the_cursor():
-    assert rest(Range(1, 9), 5, split=False) == [Range(1, 9, "x", 5)]
+def test_uncut_remainder_goes_on_behind_the_cursor():
+    assert rest(Range(1, 9), 5) == [Range(1, 9, "x", 5)]
 
 
-def test_newest_range_stays_open_and_keeps_the_cursor_when_halved():
-    upper, lower = rest(Range(None, None), 100, split=True)
-    assert upper == Range(55, None, "x", 100)
-    assert lower == Range(None, 55)
+def test_newest_range_stays_open_and_keeps_the_cursor_when_cut():
+    assert rest(Range(None, None), 100, 55, 30) == [
+        Range(55, None, "x", 100),
+        Range(30, 55),
+        Range(None, 30),
+    ]
 
 
-@pytest.mark.parametrize(("gte", "created"), [(50, 50), (None, FLOOR), (None, FLOOR - 3)])
-def test_one_second_or_less_cannot_be_split(gte, created):
-    assert rest(Range(gte, 60), created, split=True) == [Range(gte, 60, "x", created)]
+def test_the_cursors_second_can_be_read_on_its_own():
+    assert rest(Range(50, 60), 51, 51) == [Range(51, 60, "x", 51), Range(50, 51)]
 
 
-def test_two_seconds_are_split_between_them():
-    assert rest(Range(50, 60), 51, split=True) == [Range(51, 60, "x", 51), Range(50, 51)]
+def test_bounds_can_have_another_name():
+    assert query(Range(1, 9), "date") == {"limit": 100, "date[gte]": 1, "date[lt]": 9}
 
 
 def test_deleted_cursor_begins_again_at_its_second():

@@ -148,13 +148,14 @@ class Walk:
                     f"{job.unit.name}: Stripe returned an object without `created`"
                 )
             idle = len(self._lists) + len(job.frontier) < self._ctx.options.workers
+            lowest = FLOOR if rng.gte is None else rng.gte
+            cuts = [(lowest + last.created + 1) // 2] if idle and last.created > lowest else []
             job.frontier += after_page(
                 rng,
                 oldest_created=last.created,
                 oldest_id=last.id,
                 has_more=page.has_more,
-                split=idle,
-                floor=FLOOR,
+                cuts=cuts,
             )
         job.sent_at = max(job.sent_at, page.sent_at)
         ids = [item.id for item in page.items]
