@@ -115,6 +115,7 @@ class Api:
             admission.expand,
             admission.call.space,
             lambda resource: grant.allows(f"{resource.permission}_read"),
+            admission.call.version,
         )
 
     def override(self, admission: Admission, answer: Response) -> None:

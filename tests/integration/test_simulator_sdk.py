@@ -216,6 +216,22 @@ def test_expanding_replaces_references(client: stripe.StripeClient) -> None:
         client.v1.invoices.list({"expand": ["data.nothing"]})
 
 
+def test_what_only_expanding_brings_is_left_out_otherwise(client: stripe.StripeClient) -> None:
+    subscription = client.v1.subscriptions.list({"limit": 1, "status": "active"}).data[0]
+    who = str(subscription.customer)
+    assert "subscriptions" not in client.v1.customers.retrieve(who)
+    wanted = ["subscriptions", "sources", "tax_ids"]
+    customer = client.v1.customers.retrieve(who, {"expand": wanted})
+    assert subscription.id in [found["id"] for found in customer["subscriptions"]["data"]]
+    assert customer["sources"]["data"] == []
+    discounts = (
+        client.v1.invoices.list({"limit": 1, "expand": ["data.discounts"]}).data[0].discounts
+    )
+    assert discounts == []
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        client.v1.customers.retrieve(who, {"expand": ["preferred_locales"]})
+
+
 def test_a_signed_webhook_verifies(sim: SimulatedStripe) -> None:
     made = sim.create(None, "customer", {"name": "hook"})["id"]
     sent = next(e for e in sim.objects(None, "event") if e["data"]["object"]["id"] == made)
