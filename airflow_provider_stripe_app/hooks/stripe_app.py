@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeApp
 
 if TYPE_CHECKING:
     from airflow_provider_stripe_app.api.client import Answer, Page, StripeClient
+    from airflow_provider_stripe_app.api.rate_limit import Pacer
     from airflow_provider_stripe_app.api.tokens import TokenProvider
     from airflow_provider_stripe_app.oauth.credentials import InstallationSettings, Settings
 
@@ -31,8 +33,11 @@ class StripeAppHook(BaseHook):
 
     :param stripe_app_conn_id: an installation's connection, or one with a restricted key.
     :param account_rate: requests per second that Stripe allows the account; by default 100 in live
-        mode and 25 in a sandbox. Several tasks on one account should share it out.
+        mode and 25 in a sandbox.
     :param endpoint_rate: requests per second that Stripe allows each endpoint.
+    :param rate_share: part of the account's rate that this hook may use, for several tasks on one
+        account. It does not count where ``[stripe_app] rate_limit_url`` is set: there all of them
+        share the whole.
     """
 
     conn_name_attr = "stripe_app_conn_id"
@@ -46,11 +51,13 @@ class StripeAppHook(BaseHook):
         *,
         account_rate: float | None = None,
         endpoint_rate: float = 25.0,
+        rate_share: float = 1.0,
     ) -> None:
         super().__init__()
         self.stripe_app_conn_id = stripe_app_conn_id
         self._account_rate = account_rate
         self._endpoint_rate = endpoint_rate
+        self._rate_share = rate_share
         self._lock = RLock()
 
     def get_conn(self) -> StripeClient:
@@ -154,15 +161,38 @@ class StripeAppHook(BaseHook):
     @cached_property
     def _client(self) -> StripeClient:
         from airflow_provider_stripe_app.api.client import StripeClient
+        from airflow_provider_stripe_app.oauth import config
+
+        return StripeClient(self._tokens, api_base=config.api_base(), limiter=self._pacer())
+
+    def _pacer(self) -> Pacer:
         from airflow_provider_stripe_app.api.rate_limit import RateLimiter
         from airflow_provider_stripe_app.oauth import config
 
+        if not 0 < self._rate_share <= 1:
+            raise ConfigurationError(
+                f"rate_share is a part of the account's rate: above 0 and at most 1, not "
+                f"{self._rate_share!r}."
+            )
         allowed = self._account_rate or (100.0 if self._livemode else 25.0)
-        return StripeClient(
-            self._tokens,
-            api_base=config.api_base(),
-            limiter=RateLimiter(allowed, self._endpoint_rate),
-        )
+        url = config.rate_limit_url()
+        if not url:
+            return RateLimiter(allowed * self._rate_share, self._endpoint_rate)
+        from airflow_provider_stripe_app.api.shared_rate import SharedRateLimiter, connect
+
+        return SharedRateLimiter(connect(url), self._budget(), allowed, self._endpoint_rate)
+
+    def _budget(self) -> str:
+        """Name the account's budget without a request to Stripe: the client is not there yet."""
+        from airflow_provider_stripe_app.oauth.broker import BrokerTokens
+
+        mode = _mode(self._livemode)
+        if isinstance(self._tokens, BrokerTokens):
+            return f"{self._tokens.grant().account_id}:{mode}"
+        stated = self._stated_account()
+        # Connections with the same key share a budget all the same.
+        key = hashlib.sha256(self._tokens.get().encode()).hexdigest()[:16]
+        return f"{stated or f'key-{key}'}:{mode}"
 
     @cached_property
     def _livemode(self) -> bool:

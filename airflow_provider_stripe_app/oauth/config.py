@@ -28,6 +28,7 @@ class Option:
     default: str
     description: str
     example: str | None = None
+    sensitive: bool = False
 
 
 OPTIONS: dict[str, Option] = {
@@ -146,6 +147,16 @@ OPTIONS: dict[str, Option] = {
             "How long to keep trying to store tokens that Stripe has already handed out while the "
             "metadata database does not answer.",
         ),
+        Option(
+            "rate_limit_url",
+            "string",
+            "",
+            "Address of a Redis server through which all tasks on all workers share the requests "
+            "per second that Stripe allows an account. Needs the package's extra redis on workers. "
+            "Empty: each task paces itself, and slows down when Stripe answers 429.",
+            "redis://:password@redis.internal:6379/3",
+            sensitive=True,
+        ),
     )
 }
 
@@ -159,6 +170,7 @@ CONFIG_SECTION: dict[str, Any] = {
                 "type": option.type,
                 "example": option.example,
                 "default": option.default,
+                **({"sensitive": True} if option.sensitive else {}),
             }
             for option in OPTIONS.values()
         },
@@ -237,6 +249,11 @@ def deployment_id() -> str:
     own = read("deployment_id")
     base = str(conf.get("api", "base_url", fallback="") or "").strip().rstrip("/").lower()
     return (own or base or "http://localhost:8080")[:255]
+
+
+def rate_limit_url() -> str:
+    """Return the address of the Redis server that holds the shared rate budgets, or ``""``."""
+    return read("rate_limit_url")
 
 
 def keepalive() -> bool:
