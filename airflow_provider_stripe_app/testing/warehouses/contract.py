@@ -11,6 +11,7 @@ from airflow_provider_stripe_app.testing.warehouses.lab import Place
 from airflow_provider_stripe_app.testing.warehouses.layout import LayoutContract
 from airflow_provider_stripe_app.testing.warehouses.model import ModelContract
 from airflow_provider_stripe_app.testing.warehouses.owed import OwedContract
+from airflow_provider_stripe_app.testing.warehouses.planning import PlanningContract
 from airflow_provider_stripe_app.testing.warehouses.types import TypesContract
 from airflow_provider_stripe_app.testing.warehouses.winners import ChildrenContract, WinnersContract
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
@@ -23,6 +24,7 @@ class WarehouseContract(
     LayoutContract,
     CommitsContract,
     OwedContract,
+    PlanningContract,
     ModelContract,
 ):
     """What every warehouse promises, as tests.
