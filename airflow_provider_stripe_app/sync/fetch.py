@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from airflow_provider_stripe_app.api.client import ParentPage, StripeClient
 from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing
@@ -120,8 +122,14 @@ def tombstone(
 
     :param deleted_at: unix second at which it was deleted, or was missed.
     """
-    raw = f'{{"id":"{object_id}","object":"{stream.object}","deleted":true}}'
+    about = {"id": object_id, "object": stream.object, "deleted": True}
+    raw = json.dumps(about, separators=(",", ":"), ensure_ascii=False)
     return Whole(StagedRow(object_id, raw, version, None, deleted_at, event_id))
+
+
+def path_of(stream: Stream, object_id: str) -> str:
+    """Return where an object is read: ids that people choose can hold anything (coupons)."""
+    return stream.retrieve_path.format(id=quote(object_id, safe=""))
 
 
 def refetch(client: StripeClient, unit: Unit, object_id: str, purpose: str) -> Fetched:
@@ -133,7 +141,7 @@ def refetch(client: StripeClient, unit: Unit, object_id: str, purpose: str) -> F
     try:
         answer = client.request(
             "GET",
-            stream.retrieve_path.format(id=object_id),
+            path_of(stream, object_id),
             purpose=f"{purpose}:{stream.name}",
             permission=stream.permission,
         )
@@ -167,7 +175,7 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
                 raise
         again = client.request(
             "GET",
-            stream.retrieve_path.format(id=item.id),
+            path_of(stream, item.id),
             purpose=f"children:{stream.name}",
             permission=stream.permission,
             missing_ok=True,
@@ -247,8 +255,12 @@ def child_set(client: StripeClient, unit: Unit, parent_id: str) -> ChildSet:
     :raises ObjectMissing: if the parent is gone.
     """
     child, permission = unit.children[0], unit.stream.permission
-    path, _, query = child.path.format(parent=parent_id).partition("?")
-    fixed = dict(pair.split("=", 1) for pair in query.split("&") if pair)
+    path, _, query = child.path.partition("?")
+    path = path.format(parent=quote(parent_id, safe=""))
+    fixed = {
+        name: value.format(parent=parent_id)
+        for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)
+    }
     for attempt in range(ATTEMPTS):
         rows: dict[str, StagedChild] = {}
         first_sent: int | None = None

@@ -30,8 +30,10 @@ def newest(old: Obligation | None, new: Obligation) -> Obligation:
     :param old: what is owed so far for the same object.
     :param new: what another event says.
     """
-    if old is None or new.closes_at > old.closes_at:
+    if old is None:
         return new
+    if new.closes_at > old.closes_at:
+        return new if new.created is not None else replace(new, created=old.created)
     if new.closes_at < old.closes_at or new.event_id == old.event_id:
         return old
     return replace(old, ambiguous=True, payload=None, effect="upsert")
@@ -93,6 +95,7 @@ class Reducer:
             event_id=event.id,
             effect="gone" if rule.effect == "gone" else "upsert",
             payload=event.object_raw if usable else None,
+            created=event.object_created if own else None,
         )
         key = (rule.stream, object_id)
         self.owed[key] = newest(self.owed.get(key), new)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -20,6 +21,7 @@ from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import Unit
 from airflow_provider_stripe_app.sync.progress import Progress
 from airflow_provider_stripe_app.sync.reduce import is_left_out
+from airflow_provider_stripe_app.sync.relist import Relist, plan_dense
 from airflow_provider_stripe_app.sync.state import StreamState
 from airflow_provider_stripe_app.sync.versions import read_version
 from airflow_provider_stripe_app.warehouse.base import Obligation, TableChange, Transaction
@@ -34,6 +36,9 @@ CONFIRM_LIMIT = 500
 
 MANY_ERRORS = 10
 """Failed refetches of one round after which no more are sent: it is an outage, not an object."""
+
+FEWEST_TO_PLAN = 10
+"""Objects owed from which on it is counted whether listing is cheaper than reading each."""
 
 STUCK_ROUNDS = 5
 """Rounds of one second in which a refetch may be too early to close what is owed."""
@@ -63,6 +68,7 @@ class WorkOff:
         self._state = state
         self._merger = Merger(ctx)
         self._progress = Progress(ctx, "catching up")
+        self._looked_at = (0, "")  # the last obligation that might have cost nothing
 
     def obligations(self) -> int:
         """Fetch and merge everything owed.
@@ -70,25 +76,26 @@ class WorkOff:
         :return: how many obligations could not be closed yet; the next run does it.
         :raises StripeApiError: after everything that could be merged was.
         """
-        tried: set[tuple[str, int, str]] = set()
+        if not self._ctx.write(self._due):
+            return 0
+        # A load that went on meanwhile has closed most of it: nothing of that is fetched.
+        self._merge_and_settle(Fetched())
         stuck = 0
-        if self._ctx.write(self._due):
-            # A load that went on meanwhile has closed most of it: nothing of that is fetched.
-            self._merge_and_settle(Fetched(), Refetched())
         with ThreadPoolExecutor(self._ctx.options.workers, "stripe-refetch") as pool:
+            self._take_free()
+            self._list_dense(pool)
             while True:
+                self._take_free()
                 due = self._ctx.write(self._due)
                 if not due:
                     return 0
                 if stuck >= STUCK_ROUNDS:
                     return len(due)
-                payloads, ids = self._split(due, tried)
-                fetch_only = not payloads.objects
-                got = self._refetch(pool, ids, "refetch")
-                closed = self._merge_and_settle(payloads, got)
+                got = self._refetch(pool, [owed.id for owed in due], "refetch")
+                closed = self._merge_and_settle(got.fetched, got.left_out)
                 if got.error is not None:
                     raise got.error
-                if closed == 0 and fetch_only:
+                if closed == 0:
                     # The refetch was sent in a second that does not close the event's yet.
                     stuck += 1
                     time.sleep(1.0)
@@ -124,24 +131,67 @@ class WorkOff:
     def _due(self, tx: Transaction) -> list[Obligation]:
         return tx.due(self._ctx.account_id, self._ctx.livemode, self._unit.name, DUE_LIMIT)
 
-    def _split(
-        self, due: Sequence[Obligation], tried: set[tuple[str, int, str]]
-    ) -> tuple[Fetched, list[str]]:
-        """Separate what payloads can close from what has to be fetched.
+    def _take_free(self) -> None:
+        """Merge what payloads and deletions say, of the obligations not looked at so far.
 
-        A payload that was merged and closed nothing met another one of the same second: refetch.
+        A payload that is merged and closes nothing met another one of the same second, and one
+        without all its children cannot be merged: both stay owed, to be read.
         """
-        payloads, ids = Fetched(), []
-        for owed in due:
-            key = (owed.id, owed.closes_at, owed.event_id)
-            lag = self._ctx.options.lag
-            got = None if key in tried else from_payload(self._unit, owed, lag)
-            tried.add(key)
-            if got is None:
-                ids.append(owed.id)
-            else:
-                payloads.objects.append(got)
-        return payloads, ids
+        ctx, unit = self._ctx, self._unit
+        while due := ctx.write(self._free):
+            self._looked_at = (due[-1].closes_at, due[-1].id)
+            told = (from_payload(unit, owed, ctx.options.lag) for owed in due)
+            if objects := [one for one in told if one is not None]:
+                self._merge_and_settle(Fetched(objects))
+            self._progress.tick()
+
+    def _free(self, tx: Transaction) -> list[Obligation]:
+        ctx = self._ctx
+        return tx.due(
+            ctx.account_id, ctx.livemode, self._unit.name, DUE_LIMIT, free_after=self._looked_at
+        )
+
+    def _list_dense(self, pool: ThreadPoolExecutor) -> None:
+        """List the ranges where that is cheaper than reading each owed object.
+
+        :raises StripeApiError: after everything that could be merged was.
+        """
+        ctx, unit = self._ctx, self._unit
+        if len(ctx.write(self._due)) < FEWEST_TO_PLAN:
+            return
+        # Older objects do not belong into the table.
+        after = -1 if self._state.start_date is None else self._state.start_date - 1
+        while dense := ctx.write(partial(plan_dense, ctx=ctx, unit=unit, after=after)):
+            first, after = after + 1, dense.last
+            log.info(
+                "%s: of the objects owed, %d are read from %d pages of the list and %d by "
+                "themselves",
+                unit.name,
+                sum(part.owed for part in dense.parts),
+                sum(part.pages for part in dense.parts),
+                dense.plan.single,
+            )
+            if dense.parts:
+                owed = ctx.write(partial(self._owed_between, first=first, last=after))
+                self._merge_all(Relist(ctx, unit, pool, dense.parts, owed).batches())
+
+    def _owed_between(self, tx: Transaction, first: int, last: int) -> set[str]:
+        ctx = self._ctx
+        return tx.owed_ids(self._unit.stream, ctx.account_id, ctx.livemode, first, last)
+
+    def _merge_all(self, batches: Iterable[Fetched]) -> None:
+        """Merge batches while the next ones are being read."""
+        pending: Future[tuple[dict[str, TableChange], int]] | None = None
+        try:
+            for fetched in batches:
+                self._progress.seen(self._unit.name, len(fetched.objects))
+                if pending is not None:
+                    self._merger.count(self._ctx.result(pending)[0])
+                pending = self._ctx.submit(self._merging(fetched))
+                self._progress.tick()
+        finally:
+            if pending is not None:
+                self._merger.count(self._ctx.result(pending)[0])
 
     def _refetch(self, pool: ThreadPoolExecutor, ids: Iterable[str], purpose: str) -> Refetched:
         out = Refetched()
@@ -174,19 +224,28 @@ class WorkOff:
             out.fetched.extend(got)
         self._progress.seen(self._unit.name, 1)
 
-    def _merge_and_settle(self, payloads: Fetched, got: Refetched) -> int:
-        payloads.extend(got.fetched)
+    def _merge_and_settle(self, fetched: Fetched, left_out: Sequence[str] = ()) -> int:
+        """Merge, and delete what is owed no more.
+
+        :param left_out: ids of objects that do not belong into the table.
+        :return: how many obligations were closed.
+        """
+        changes, closed = self._ctx.write(self._merging(fetched, left_out))
+        self._merger.count(changes)
+        return closed
+
+    def _merging(
+        self, fetched: Fetched, left_out: Sequence[str] = ()
+    ) -> Callable[[Transaction], tuple[dict[str, TableChange], int]]:
         ctx, unit = self._ctx, self._unit
         claim = ctx.claims[unit.name]
 
         def work(tx: Transaction) -> tuple[dict[str, TableChange], int]:
             tx.advance(claim, None)
-            changes = self._merger.merge(tx, unit, payloads) if payloads.objects else {}
-            return changes, tx.settle(unit.stream, ctx.account_id, ctx.livemode, got.left_out)
+            changes = self._merger.merge(tx, unit, fetched) if fetched.objects else {}
+            return changes, tx.settle(unit.stream, ctx.account_id, ctx.livemode, left_out)
 
-        changes, closed = ctx.write(work)
-        self._merger.count(changes)
-        return closed
+        return work
 
     def _commit(self, fetched: Fetched, load_id: int) -> None:
         claim = self._ctx.claims[self._unit.name]
