@@ -41,6 +41,7 @@ from airflow_provider_stripe_app.api.errors import (
 from airflow_provider_stripe_app.api.events import split_events
 from airflow_provider_stripe_app.api.paging import follow
 from airflow_provider_stripe_app.api.params import encode
+from airflow_provider_stripe_app.api.pulse import Pulse
 from airflow_provider_stripe_app.api.rate_limit import Pacer, operation
 from airflow_provider_stripe_app.api.retry import (
     RetryPolicy,
@@ -65,8 +66,7 @@ LOUD_AFTER = 4
 """Tries after which another one is worth a warning."""
 
 REPLACEMENTS = 2
-"""Tokens that one call may have replaced: with its waits it can outlive two of them, and the one
-that replaces the first may be revoked by a renewal of that very moment."""
+"""Tokens that one call may have replaced: with its waits it can outlive two of them."""
 
 _PLAIN_PATH = ("/v1/", "/v2/")
 
@@ -103,7 +103,8 @@ class StripeClient:
 
     ``requests`` counts every HTTP request sent, by purpose, retries included: reads are a cost
     (STRIPE.md §2, read allocation). ``throttled`` counts the answers 429 by Stripe's reason for
-    them; ``lock_timeout`` and other codes stand for those without.
+    them; ``lock_timeout`` and other codes stand for those without. ``pulse`` knows
+    how long answers take.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class StripeClient:
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
+        self.pulse = Pulse()
         self.limiter = limiter
         self._tokens = tokens
         self._transport = Transport(api_base, timeout, session)
@@ -293,7 +295,8 @@ class StripeClient:
         with self._lock:
             self.requests[call.purpose] += 1
         call.tries += 1
-        return self._transport.send(
+        began = time.monotonic()
+        reply = self._transport.send(
             call.method,
             call.path,
             token=token,
@@ -301,6 +304,9 @@ class StripeClient:
             form=call.form,
             headers=call.headers,
         )
+        if reply.status < 400:
+            self.pulse.note(call.name, time.monotonic() - began)
+        return reply
 
     def _parsed(self, call: _Call, reply: Reply, parse: Callable[[bytes], T]) -> T:
         try:

@@ -40,8 +40,10 @@ class SyncOptions:
     :param start_date: leave out objects created before this unix second; ``None`` for no limit.
     :param owner: who holds the leases; the same owner takes over its own lease at once (a retry).
     :param run: names the run, so that a retry of ``mode="full"`` resumes.
-    :param workers: threads that fetch.
+    :param workers: requests under way, at most; as many as rate and answer times take are made.
     :param batch_rows: rows merged in one transaction, about.
+    :param batch_bytes: bytes of JSON merged in one transaction, about.
+    :param queue_bytes: bytes of JSON that may wait for their transaction; then fetching stops.
     :param batch_seconds: longest time that fetched rows wait for their transaction.
     :param lag: seconds, see :data:`~.versions.LAG`.
     :param overlap: seconds, see :data:`~.versions.OVERLAP`.
@@ -55,8 +57,10 @@ class SyncOptions:
     start_date: int | None = None
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     run: str = ""
-    workers: int = 12
+    workers: int = 40
     batch_rows: int = 10_000
+    batch_bytes: int = 24 * 2**20
+    queue_bytes: int = 64 * 2**20
     batch_seconds: float = 5.0
     lag: int = LAG
     overlap: int = OVERLAP

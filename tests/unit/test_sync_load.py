@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_stripe_app.api.ranges import Range
-from airflow_provider_stripe_app.sync.load import LoadPage, apply_pages, share_done
+from airflow_provider_stripe_app.sync.pages import LoadPage, apply_pages, share_done
 
 WHOLE = Range(gte=None, lt=None)
 UPPER = Range(gte=50, lt=None, starting_after="cus_9", last_created=90)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import msgspec
 
 from airflow_provider_stripe_app.api.client import ParentPage
-from airflow_provider_stripe_app.api.errors import ObjectMissing, StripeApiError
-from airflow_provider_stripe_app.api.ranges import Range, after_page, without_cursor
+from airflow_provider_stripe_app.api.errors import ObjectMissing
+from airflow_provider_stripe_app.api.listing import Listing
+from airflow_provider_stripe_app.api.ranges import Range
+from airflow_provider_stripe_app.api.rate_limit import operation
 from airflow_provider_stripe_app.api.split import ParentItem
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.context import Context
@@ -27,8 +28,9 @@ from airflow_provider_stripe_app.sync.fetch import (
     refetch,
     staged,
 )
-from airflow_provider_stripe_app.sync.load import CALLS_AHEAD, FLOOR
+from airflow_provider_stripe_app.sync.lanes import Call, Lanes
 from airflow_provider_stripe_app.sync.options import Unit
+from airflow_provider_stripe_app.sync.pages import facts
 from airflow_provider_stripe_app.sync.progress import Progress
 from airflow_provider_stripe_app.sync.reduce import is_left_out
 from airflow_provider_stripe_app.sync.versions import read_version
@@ -54,14 +56,18 @@ class Listed:
 @dataclass(slots=True)
 class _Job:
     unit: Unit
-    frontier: deque[Range]
+    listing: Listing
     pending: int = 0
     ready: list[Whole] = field(default_factory=list)
     sent_at: int = 0
 
     @property
     def exhausted(self) -> bool:
-        return not self.frontier and not self.pending
+        return self.listing.finished and not self.pending
+
+    @property
+    def list_operation(self) -> str:
+        return operation("GET", self.unit.stream.path)
 
 
 class Walk:
@@ -82,11 +88,9 @@ class Walk:
         only: Only | None = None,
     ) -> None:
         self._ctx = ctx
-        self._jobs = [_Job(unit, deque([Range(start, None)])) for unit, start in units]
+        self._jobs = [_Job(unit, Listing([Range(start, None)])) for unit, start in units]
         self._batch_rows = batch_rows
         self._only = only
-        self._lists: dict[Future[ParentPage | None], tuple[_Job, Range]] = {}
-        self._details: dict[Future[list[Whole]], _Job] = {}
         self._progress = Progress(ctx, "verifying")
 
     def batches(self) -> Iterator[Listed]:
@@ -94,11 +98,14 @@ class Walk:
 
         :raises StripeApiError: if a request fails for good.
         """
-        pool = ThreadPoolExecutor(self._ctx.options.workers, thread_name_prefix="stripe-audit")
+        workers = self._ctx.options.workers
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="stripe-audit")
+        lanes = Lanes(pool, self._ctx.client, workers)
         try:
             while not all(job.exhausted for job in self._jobs):
-                self._submit(pool)
-                self._collect(pool)
+                self._send(lanes)
+                for done, future in lanes.finished(0.5):
+                    done(future)
                 self._ctx.renew()
                 self._progress.tick()
                 for job in self._jobs:
@@ -109,54 +116,29 @@ class Walk:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _submit(self, pool: ThreadPoolExecutor) -> None:
-        limit = self._ctx.options.workers * CALLS_AHEAD
-        moved = True
-        while moved:
-            moved = False
-            for job in self._jobs:
-                if job.frontier and len(self._lists) + len(self._details) < limit:
-                    rng = job.frontier.popleft()
-                    self._lists[
-                        pool.submit(list_range, self._ctx.client, job.unit, rng, "audit")
-                    ] = (job, rng)
-                    job.pending += 1
-                    moved = True
+    def _send(self, lanes: Lanes) -> None:
+        lanes.fill()
+        jobs = self._jobs
+        while jobs:
+            jobs = [job for job in jobs if self._send_list(lanes, job)]
 
-    def _collect(self, pool: ThreadPoolExecutor) -> None:
-        futures: list[Future[Any]] = [*self._lists, *self._details]
-        done, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
-        for future in done:
-            if future in self._lists:
-                job, rng = self._lists.pop(future)
-                self._listed(pool, job, rng, future.result())
-            else:
-                job = self._details.pop(future)
-                job.ready += future.result()
-            job.pending -= 1
+    def _send_list(self, lanes: Lanes, job: _Job) -> bool:
+        if not job.listing.waiting or not lanes.room(job.list_operation):
+            return False
+        rng = job.listing.take()
+        work = partial(list_range, self._ctx.client, job.unit, rng, "audit")
+        lanes.put(job.list_operation, Call(job, work, partial(self._listed, lanes, job, rng)))
+        lanes.fill()
+        return True
 
     def _listed(
-        self, pool: ThreadPoolExecutor, job: _Job, rng: Range, page: ParentPage | None
+        self, lanes: Lanes, job: _Job, rng: Range, future: Future[ParentPage | None]
     ) -> None:
+        page = future.result()
         if page is None:
-            job.frontier.append(without_cursor(rng))
+            job.listing.cursor_deleted(rng)
             return
-        if page.items:
-            last = page.items[-1]
-            if last.created is None:
-                raise StripeApiError(
-                    f"{job.unit.name}: Stripe returned an object without `created`"
-                )
-            idle = len(self._lists) + len(job.frontier) < self._ctx.options.workers
-            lowest = FLOOR if rng.gte is None else rng.gte
-            cuts = [(lowest + last.created + 1) // 2] if idle and last.created > lowest else []
-            job.frontier += after_page(
-                rng,
-                oldest_created=last.created,
-                oldest_id=last.id,
-                has_more=page.has_more,
-                cuts=cuts,
-            )
+        job.listing.read(rng, facts(page), lanes.width(job.list_operation))
         job.sent_at = max(job.sent_at, page.sent_at)
         ids = [item.id for item in page.items]
         wanted = None if self._only is None else self._only(job.unit, ids)
@@ -166,10 +148,15 @@ class Walk:
             if is_whole(job.unit, item):
                 job.ready.append(staged(job.unit, item, read_version(page.sent_at)))
             else:
-                detail = pool.submit(self._detail, job.unit, item, page.sent_at)
-                self._details[detail] = job
+                work = partial(self._detail, job.unit, item, page.sent_at)
+                children = operation("GET", job.unit.children[0].path)
+                lanes.put(children, Call(job, work, partial(self._detailed, job)))
                 job.pending += 1
         self._progress.seen(job.unit.name, len(page.items))
+
+    def _detailed(self, job: _Job, future: Future[list[Whole]]) -> None:
+        job.pending -= 1
+        job.ready += future.result()
 
     def _detail(self, unit: Unit, item: ParentItem, sent_at: int) -> list[Whole]:
         """Read the children of a parent that has more than are inlined."""
