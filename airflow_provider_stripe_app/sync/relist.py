@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,7 @@ class Relist:
         self._waiting = deque(Range(p.first, p.last + 1) for p in parts)
         self._owed = owed
         self._error: StripeApiError | None = None
+        self._over = False
 
     def batches(self) -> Iterator[Fetched]:
         """Yield what was read, some thousand objects at once.
@@ -120,6 +121,7 @@ class Relist:
                     yield ready
                     ready = Fetched()
         finally:
+            self._over = True  # whatever ends this early must not wait for all children of a page
             for future in running:
                 future.cancel()
         yield ready
@@ -170,6 +172,8 @@ class Relist:
         return out
 
     def _children(self, parent_id: str) -> ChildSet | None:
+        if self._over:
+            raise CancelledError
         try:
             return child_set(self._ctx.client, self._unit, parent_id)
         except ObjectMissing:
