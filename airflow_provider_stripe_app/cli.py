@@ -125,7 +125,12 @@ def _manifest() -> CLICommand:
         help="Write stripe-app.json for the chosen streams",
         func=_lazy("installing", "manifest"),
         args=(
-            _arg("--streams", help="comma-separated names (default: all)", default=""),
+            _arg(
+                "--streams",
+                help="comma-separated names, or all (default: customers, invoices and "
+                "subscriptions with their items)",
+                default="",
+            ),
             _arg(
                 "--app-id", help="reverse DNS id, e.g. com.yourcompany.airflow-sync", default=None
             ),

@@ -8,7 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from airflow_provider_stripe_app.streams.catalog import STREAMS, permissions_for
+from airflow_provider_stripe_app.streams.catalog import (
+    DEFAULT_STREAMS,
+    STREAMS,
+    permissions_for,
+    resolve_streams,
+)
 from demo.airflow_cluster import ALL_COMPONENTS, AirflowCluster, Component, User
 from demo.browser import Browser, Page
 from demo.compare import Comparison, compare_tables, count_tombstones
@@ -118,7 +123,9 @@ class World:
         :param conn_id: the connection.
         :param without: permissions that the app does not ask for.
         """
-        permissions = {name for name, _ in permissions_for(STREAMS.values())} - set(without)
+        permissions = {name for name, _ in permissions_for(resolve_streams(DEFAULT_STREAMS))} - set(
+            without
+        )
         app = self.stripe.register_app([self.redirect_uri], permissions)
         self.airflow.api.put_connection(
             conn_id,
@@ -159,13 +166,13 @@ class World:
 
     # ---- what they see afterwards
 
-    def compare(self, tables: Sequence[str] = tuple(STREAMS)) -> list[Comparison]:
+    def compare(self, tables: Sequence[str] = DEFAULT_STREAMS) -> list[Comparison]:
         """Compare tables of the DuckDB warehouse with Stripe."""
         truth = self.stripe.truth(STREAMS[name] for name in tables)
         with contextlib.closing(self.open_warehouse()) as cursor:
             return compare_tables(cursor, truth, self.stripe.account_id)
 
-    def tombstones(self, tables: Sequence[str] = tuple(STREAMS)) -> dict[str, int]:
+    def tombstones(self, tables: Sequence[str] = DEFAULT_STREAMS) -> dict[str, int]:
         """Return table → rows marked as deleted."""
         with contextlib.closing(self.open_warehouse()) as cursor:
             return {name: count_tombstones(cursor, name) for name in tables}

@@ -18,14 +18,89 @@ from stripe_annotations import Field, Shape
 
 TARGET = Path(__file__).parent.parent / "airflow_provider_stripe_app/streams/schema_generated.py"
 
-STREAMS: dict[str, tuple[str, frozenset[str]]] = {
-    "customers": ("Customer", frozenset()),
-    "invoices": ("Invoice", frozenset({"lines"})),
-    "invoice_line_items": ("InvoiceLineItem", frozenset()),
-    "subscriptions": ("Subscription", frozenset({"items"})),
-    "subscription_items": ("SubscriptionItem", frozenset()),
+STREAMS: dict[str, str] = {
+    "accounts": "Account",
+    "application_fees": "ApplicationFee",
+    "balance_transactions": "BalanceTransaction",
+    "billing_alerts": "billing.Alert",
+    "billing_credit_balance_transactions": "billing.CreditBalanceTransaction",
+    "billing_credit_grants": "billing.CreditGrant",
+    "billing_feedback_options": "billing.FeedbackOption",
+    "billing_meters": "billing.Meter",
+    "billing_portal_configurations": "billing_portal.Configuration",
+    "charges": "Charge",
+    "checkout_sessions": "checkout.Session",
+    "climate_orders": "climate.Order",
+    "coupons": "Coupon",
+    "credit_notes": "CreditNote",
+    "credit_note_line_items": "CreditNoteLineItem",
+    "customers": "Customer",
+    "disputes": "Dispute",
+    "early_fraud_warnings": "radar.EarlyFraudWarning",
+    "entitlements_features": "entitlements.Feature",
+    "file_links": "FileLink",
+    "files": "File",
+    "financial_connections_accounts": "financial_connections.Account",
+    "forwarding_requests": "forwarding.Request",
+    "identity_verification_reports": "identity.VerificationReport",
+    "identity_verification_sessions": "identity.VerificationSession",
+    "invoice_items": "InvoiceItem",
+    "invoice_payments": "InvoicePayment",
+    "invoice_rendering_templates": "InvoiceRenderingTemplate",
+    "invoices": "Invoice",
+    "invoice_line_items": "InvoiceLineItem",
+    "issuing_authorizations": "issuing.Authorization",
+    "issuing_cardholders": "issuing.Cardholder",
+    "issuing_cards": "issuing.Card",
+    "issuing_disputes": "issuing.Dispute",
+    "issuing_personalization_designs": "issuing.PersonalizationDesign",
+    "issuing_physical_bundles": "issuing.PhysicalBundle",
+    "issuing_transactions": "issuing.Transaction",
+    "payment_intents": "PaymentIntent",
+    "payment_links": "PaymentLink",
+    "payment_method_configurations": "PaymentMethodConfiguration",
+    "payment_method_domains": "PaymentMethodDomain",
+    "payment_methods": "PaymentMethod",
+    "payment_records": "PaymentRecord",
+    "payouts": "Payout",
+    "plans": "Plan",
+    "prices": "Price",
+    "products": "Product",
+    "promotion_codes": "PromotionCode",
+    "quotes": "Quote",
+    "radar_value_lists": "radar.ValueList",
+    "refunds": "Refund",
+    "reporting_report_runs": "reporting.ReportRun",
+    "reviews": "Review",
+    "setup_intents": "SetupIntent",
+    "shipping_rates": "ShippingRate",
+    "sigma_scheduled_query_runs": "sigma.ScheduledQueryRun",
+    "subscription_schedules": "SubscriptionSchedule",
+    "subscriptions": "Subscription",
+    "subscription_items": "SubscriptionItem",
+    "tax_ids": "TaxId",
+    "tax_rates": "TaxRate",
+    "tax_registrations": "tax.Registration",
+    "terminal_configurations": "terminal.Configuration",
+    "terminal_locations": "terminal.Location",
+    "terminal_readers": "terminal.Reader",
+    "three_d_secure_authentications": "three_d_secure.Authentication",
+    "topups": "Topup",
+    "transfers": "Transfer",
+    "treasury_financial_accounts": "treasury.FinancialAccount",
+    "trial_offers": "product_catalog.TrialOffer",
 }
-"""Stream → class in the package, and the child lists that are tables of their own."""
+"""Stream → class in the package."""
+
+OWN_TABLES: dict[str, frozenset[str]] = {
+    "credit_notes": frozenset({"lines"}),
+    "invoices": frozenset({"lines"}),
+    "subscriptions": frozenset({"items"}),
+}
+"""Stream → its child lists that are tables of their own."""
+
+SECRETS = frozenset({"client_secret"})
+"""Top-level fields that open something; no column invites to show them."""
 
 SYSTEM_COLUMNS = frozenset(
     {
@@ -122,8 +197,9 @@ def render() -> str:
         "",
         "COLUMNS: Mapping[str, tuple[Column, ...]] = {",
     ]
-    for stream, (class_name, leave_out) in STREAMS.items():
+    for stream, class_name in STREAMS.items():
         lines.append(f'    "{stream}": (')
+        leave_out = OWN_TABLES.get(stream, frozenset()) | SECRETS
         for name, path, kind, expandable in columns(annotations.resource(class_name), leave_out):
             keys = ", ".join(f'"{key}"' for key in path) + ("," if len(path) == 1 else "")
             more = ", expandable=True" if expandable else ""
@@ -131,7 +207,7 @@ def render() -> str:
         lines.append("    ),")
     lines += ["}", '"""Stream → typed columns, in table order."""', ""]
     lines.append("FIELDS: Mapping[str, frozenset[str]] = {")
-    for stream, (class_name, _) in STREAMS.items():
+    for stream, class_name in STREAMS.items():
         lines += [f'    "{stream}": frozenset(', "        {"]
         lines += [f'            "{f.name}",' for f in annotations.resource(class_name).fields]
         lines += ["        }", "    ),"]

@@ -24,8 +24,9 @@ Kind = Literal[
 
 TIME_NAME = re.compile(
     r"^(created|updated|start|end|date|timestamp|.*_(at|date|timestamp|deadline|until)"
-    r"|.*period_(start|end)|trial_(start|end)|cancel_at|redeem_by|billing_cycle_anchor"
-    r"|next_payment_attempt|next_pending_invoice_item_invoice)$"
+    r"|.*period_(start|end)|trial_(start|end)|interval_(start|end)|cancel_at|redeem_by"
+    r"|billing_cycle_anchor|next_payment_attempt|next_pending_invoice_item_invoice|available_on"
+    r"|capture_before|data_load_time|due_by|expires_after)$"
 )
 TIME_DOC = re.compile(r"Unix (epoch|timestamp)", re.IGNORECASE)
 
@@ -33,7 +34,12 @@ ONLY_WHEN_EXPANDED: Mapping[str, frozenset[str]] = {
     "Customer": frozenset(
         {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}
     ),
+    "Card": frozenset({"cvc", "number"}),  # of issuing
+    "Charge": frozenset({"refunds"}),
     "Invoice": frozenset({"confirmation_secret", "payments"}),
+    "PaymentLink": frozenset({"line_items"}),
+    "Quote": frozenset({"line_items"}),
+    "Session": frozenset({"line_items"}),  # of checkout
     "Price": frozenset({"currency_options", "tiers"}),
     "Plan": frozenset({"tiers"}),
     "Coupon": frozenset({"applies_to", "currency_options"}),

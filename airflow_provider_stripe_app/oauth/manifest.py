@@ -18,6 +18,7 @@ DEFAULT_APP_ID = "com.example.airflow-sync"
 DEFAULT_NAME = "Airflow sync"
 DEFAULT_VERSION = "0.0.1"
 DEFAULT_ICON = "./icon.png"
+ALL = "all"
 
 _APP_ID = re.compile(r"[a-zA-Z0-9_\-.]+")
 _ICON = re.compile(r"\./(?:\.\./|[a-zA-Z0-9_/\-])[^.\s]*\.png")
@@ -120,16 +121,20 @@ def check_redirect_uri(uri: str) -> str:
 def permissions_with_purpose(streams: Sequence[str]) -> dict[str, str]:
     """Return the permissions that ``streams`` need, each with the reason shown at consent.
 
-    :param streams: names of streams; empty means all of the catalogue.
+    :param streams: names of streams, or ``all`` for every one whose permission is known for sure;
+        empty means the usual few.
     :raises ConfigurationError: if a name is not in the catalogue.
     """
     from airflow_provider_stripe_app.streams.catalog import (
-        STREAMS,
+        DEFAULT_STREAMS,
         permissions_for,
         resolve_streams,
+        usual_streams,
     )
 
-    return dict(permissions_for(resolve_streams(streams or tuple(STREAMS))))
+    if list(streams) == [ALL]:
+        return dict(permissions_for(usual_streams()))
+    return dict(permissions_for(resolve_streams(streams or DEFAULT_STREAMS)))
 
 
 def build_manifest(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
+from airflow_provider_stripe_app.streams import billing, money, payments
 from airflow_provider_stripe_app.streams.event_rules import EVENT_RULES, rules_for
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.streams.schema_generated import COLUMNS, FIELDS
+from airflow_provider_stripe_app.streams.schema_generated import FIELDS
 
 __all__ = [
+    "DEFAULT_STREAMS",
     "EVENT_RULES",
     "SCHEMA_VERSION",
     "STREAMS",
@@ -19,98 +21,27 @@ __all__ = [
     "permissions_for",
     "resolve_streams",
     "rules_for",
+    "usual_streams",
 ]
 
 SCHEMA_VERSION = 1
 """Goes up with every change of the generated columns; rows carry it (EQUALITY §8)."""
 
-_EMBEDDED_IN_ITEM = ("plan", "price", "tax_rates")
-"""Whole objects in a subscription item. [infer] When one is edited (a price's metadata), its own
-event (``price.updated``) is the only one: the subscription is not said to have changed."""
-
 STREAMS: Mapping[str, Stream] = {
-    stream.name: stream
-    for stream in (
-        Stream(
-            name="customers",
-            object="customer",
-            permission="customer_read",
-            path="/v1/customers",
-            retrieve_path="/v1/customers/{id}",
-            columns=COLUMNS["customers"],
-            # [infer] Counts up when an invoice is finalized; no event type is described for that.
-            silent=frozenset({("next_invoice_sequence",)}),
-        ),
-        Stream(
-            name="invoices",
-            object="invoice",
-            permission="invoice_read",
-            path="/v1/invoices",
-            retrieve_path="/v1/invoices/{id}",
-            columns=COLUMNS["invoices"],
-            # Signed links, made anew at every read (EQUALITY §9).
-            volatile=frozenset({("hosted_invoice_url",), ("invoice_pdf",)}),
-            # [doc] Until an invoice is finalized these mirror the customer, whose change is the
-            # only event. [infer] `webhooks_delivered_at` is set after invoice.created went out.
-            silent=frozenset(
-                {
-                    ("customer_address",),
-                    ("customer_email",),
-                    ("customer_name",),
-                    ("customer_phone",),
-                    ("customer_shipping",),
-                    ("customer_tax_exempt",),
-                    ("customer_tax_ids",),
-                    ("webhooks_delivered_at",),
-                    # Whole tax rates: an edit of one is an event of the rate, not of the invoice.
-                    ("default_tax_rates",),
-                    ("shipping_cost", "taxes", "[]", "rate"),
-                }
-            ),
-        ),
-        Stream(
-            name="invoice_line_items",
-            object="line_item",
-            permission="invoice_read",
-            path="/v1/invoices/{parent}/lines",
-            columns=COLUMNS["invoice_line_items"],
-            parent="invoices",
-            inlined="lines",
-            parent_column="invoice",
-        ),
-        Stream(
-            name="subscriptions",
-            object="subscription",
-            permission="subscription_read",
-            path="/v1/subscriptions",
-            retrieve_path="/v1/subscriptions/{id}",
-            params={"status": "all"},  # without it the list hides canceled ones
-            columns=COLUMNS["subscriptions"],
-            silent=frozenset(
-                {("default_tax_rates",)}
-                | {("items", "data", "[]", field) for field in _EMBEDDED_IN_ITEM}
-            ),
-        ),
-        Stream(
-            name="subscription_items",
-            object="subscription_item",
-            permission="subscription_read",
-            path="/v1/subscription_items?subscription={parent}",
-            columns=COLUMNS["subscription_items"],
-            silent=frozenset({(field,) for field in _EMBEDDED_IN_ITEM}),
-            parent="subscriptions",
-            inlined="items",
-            parent_column="subscription",
-        ),
-    )
+    stream.name: stream for stream in (*billing.STREAMS, *payments.STREAMS, *money.STREAMS)
 }
 """Stream name → stream, parents before their children."""
 
-_PURPOSES: Mapping[str, str] = {
-    "customer_read": "Copies customers into your data warehouse.",
-    "invoice_read": "Copies invoices and their line items into your data warehouse.",
-    "subscription_read": "Copies subscriptions and their items into your data warehouse.",
-}
+DEFAULT_STREAMS = (
+    "customers",
+    "invoices",
+    "invoice_line_items",
+    "subscriptions",
+    "subscription_items",
+)
+"""What a manifest asks for, the demo syncs and examples name, where nobody has chosen: an app
+should ask for little."""
+
 _EVENT_PERMISSION = ("event_read", "Sees what changed since the last run, to copy only that.")
 
 
@@ -134,9 +65,10 @@ def resolve_streams(names: Iterable[str]) -> list[Stream]:
 
 
 def _unknown(name: object) -> str:
-    near = difflib.get_close_matches(str(name).strip().lower(), STREAMS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"there is no stream {name!r}: {hint}choose from {_all_names()}"
+    near = difflib.get_close_matches(str(name).strip().lower(), STREAMS, n=3, cutoff=0.6)
+    if near:
+        return f"there is no stream {name!r}: did you mean {' or '.join(map(repr, near))}?"
+    return f"there is no stream {name!r}: choose from {_all_names()}"
 
 
 def _all_names() -> str:
@@ -163,5 +95,21 @@ def permissions_for(streams: Iterable[Stream]) -> list[tuple[str, str]]:
     The purpose is shown to whoever installs the app. ``event_read`` is always among them: without
     it changes cannot be seen.
     """
-    needed = dict.fromkeys(stream.permission for stream in streams)
-    return [*((name, _PURPOSES[name]) for name in needed), _EVENT_PERMISSION]
+    tables: dict[str, list[str]] = {}
+    for stream in streams:
+        tables.setdefault(stream.permission, []).append(stream.name.replace("_", " "))
+    return [*((name, _purpose(copied)) for name, copied in tables.items()), _EVENT_PERMISSION]
+
+
+def _purpose(tables: Sequence[str]) -> str:
+    *most, last = tables
+    copied = f"{', '.join(most)} and {last}" if most else last
+    return f"Copies {copied} into your data warehouse."
+
+
+def usual_streams() -> list[Stream]:
+    """Return the streams that an app can surely ask for: those whose permission is known by name.
+
+    A manifest with a permission that Stripe does not know could not be uploaded at all.
+    """
+    return [stream for stream in STREAMS.values() if not stream.guessed_permission]

@@ -9,8 +9,13 @@ from typing import Literal
 ColumnType = Literal["text", "bigint", "boolean", "timestamp", "decimal", "json"]
 """``decimal`` is Stripe's decimal string, stored as text; ``timestamp`` comes from unix seconds."""
 
-Effect = Literal["upsert", "gone", "touch_parent", "ignore"]
-"""What an event means for a table (EQUALITY §3)."""
+Effect = Literal["upsert", "gone", "refetch", "touch_parent", "ignore"]
+"""What an event means for a table (EQUALITY §3).
+
+``upsert``: the payload is the object; ``gone``: it is deleted for good; ``refetch``: only reading
+it tells (it is deleted, but its id can come back); ``touch_parent``: it is about another object,
+of which this one is a part; ``ignore``: nothing in the table changes by it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,21 @@ class EventRule:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenWhile:
+    """Which objects of a stream can still change without an event.
+
+    :param path: where the value is that says so.
+    :param values: the values that do; ``None`` for null or missing.
+    :param until: where the unix second is before which such an object does not change; empty if it
+        can at any time.
+    """
+
+    path: tuple[str, ...]
+    values: tuple[str | bool | None, ...]
+    until: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One table that is kept equal to Stripe.
 
@@ -60,6 +80,17 @@ class Stream:
     :param parent_column: column of the child that holds the parent's id.
     :param volatile: field paths that differ at every read; left out of comparisons.
     :param silent: field paths that Stripe changes without an event; compared, but reported apart.
+    :param group: heading under which people find it.
+    :param creates: events tell of every new object; else the newest ones are listed now and then.
+    :param updates: events tell of every change of an object that is not open, or there is none;
+        else everything is listed again now and then.
+    :param deletes: events tell of every deletion, or there is none; else as with ``updates``.
+    :param created_field: the object's field that its list is sorted by and that the list's
+        ``created`` parameter is about; ``None`` if the list has no such parameter.
+    :param open_while: which objects change without an event; they are read again once a day.
+    :param look_back: seconds by which a list of the newest objects begins before the last one.
+    :param guessed_permission: the permission's name is in no list of Stripe's that we know, so it
+        is asked for only if the stream is named.
 
     In a path, ``[]`` stands for each element of a list.
     """
@@ -76,3 +107,22 @@ class Stream:
     parent_column: str | None = None
     volatile: frozenset[tuple[str, ...]] = frozenset()
     silent: frozenset[tuple[str, ...]] = frozenset()
+    group: str = ""
+    creates: bool = True
+    updates: bool = True
+    deletes: bool = True
+    created_field: str | None = "created"
+    open_while: OpenWhile | None = None
+    look_back: int = 600
+    guessed_permission: bool = False
+
+    @property
+    def dated(self) -> bool:
+        """Whether its objects say when they were created."""
+        field = self.created_field or "created"
+        return any(column.path == (field,) for column in self.columns)
+
+    @property
+    def relisted(self) -> bool:
+        """Whether there are changes that only listing everything again finds."""
+        return not (self.updates and self.deletes)

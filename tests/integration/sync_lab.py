@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.retry import RetryPolicy
 from airflow_provider_stripe_app.api.tokens import StaticToken, TokenProvider
-from airflow_provider_stripe_app.streams.catalog import STREAMS, resolve_streams
+from airflow_provider_stripe_app.streams.catalog import DEFAULT_STREAMS, resolve_streams
 from airflow_provider_stripe_app.sync.options import SyncOptions
 from airflow_provider_stripe_app.sync.run import run_sync
 from airflow_provider_stripe_app.sync.summary import RunSummary
@@ -21,7 +21,7 @@ from airflow_provider_stripe_app.warehouse.postgres import PostgresWarehouse
 from airflow_provider_stripe_app.warehouse.sqlite import SQLiteWarehouse
 from demo.compare import Comparison, StripeReader, compare_tables
 
-ALL = tuple(STREAMS)
+ALL = DEFAULT_STREAMS
 
 
 class Lab:

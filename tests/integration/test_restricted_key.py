@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_stripe_app.streams.catalog import STREAMS, permissions_for
+from airflow_provider_stripe_app.streams.catalog import (
+    DEFAULT_STREAMS,
+    permissions_for,
+    resolve_streams,
+)
 from demo.processes import free_ports
 from demo.world import EXAMPLES, World
 
@@ -22,7 +26,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.timeout(300)]
 OURS = [
     Path(__file__).parent / "dags" / name for name in ("stripe_mistakes.py", "stripe_accounts.py")
 ]
-NEEDED = [name for name, _ in permissions_for(STREAMS.values())]
+NEEDED = [name for name, _ in permissions_for(resolve_streams(DEFAULT_STREAMS))]
 CONNECTION = "stripe_acme"
 
 
@@ -89,7 +93,7 @@ def test_what_a_task_returns_is_small_and_has_the_documented_keys(
     summary = world.airflow.api.xcom("stripe_sync", first_run, "sync")
     documented = {"account", "livemode", "streams", "requests", "throttled", "complete_to"}
     assert documented <= set(summary)
-    assert list(summary["streams"]) == list(STREAMS)
+    assert list(summary["streams"]) == list(DEFAULT_STREAMS)
     for did in summary["streams"].values():
         counts = {"inserted", "updated", "deleted", "unchanged", "requests", "seconds"}
         assert counts <= set(did) <= counts | {"owed", "misfits", "new_columns"}
@@ -128,9 +132,9 @@ def test_mapped_tasks_whose_tables_are_not_known_beforehand_succeed(
     synced = [
         api.xcom("stripe_sync_mapped", run_id, "sync", index)["streams"] for index in range(3)
     ]
-    assert {table for streams in synced for table in streams} == set(STREAMS)
+    assert {table for streams in synced for table in streams} == set(DEFAULT_STREAMS)
     # Airflow knows these assets by the other example.
-    assert set(asset_events(world, "stripe_sync_mapped", run_id)) == set(STREAMS)
+    assert set(asset_events(world, "stripe_sync_mapped", run_id)) == set(DEFAULT_STREAMS)
     path = f"/dags/stripe_sync_mapped/dagRuns/{run_id}/taskInstances/sync/links"
     links = api.call("GET", path, params={"map_index": 1})["extra_links"]
     assert links["Stripe Dashboard"].endswith(f"/{world.stripe.account_id}/test/dashboard")

@@ -9,9 +9,13 @@ from typing import Any
 
 from plugin_server import Browser, PluginServer
 
-from airflow_provider_stripe_app.streams.catalog import STREAMS, permissions_for
+from airflow_provider_stripe_app.streams.catalog import (
+    DEFAULT_STREAMS,
+    permissions_for,
+    resolve_streams,
+)
 
-SYNCED = tuple(STREAMS)
+SYNCED = DEFAULT_STREAMS
 """Streams of the DAG that the pages tell about."""
 
 MINUTE = 60.0
@@ -70,7 +74,7 @@ class Furniture:
         :param without: permissions that it does not ask for.
         :param channel: None for a published app.
         """
-        names = {name for name, _ in permissions_for(STREAMS.values())}
+        names = {name for name, _ in permissions_for(resolve_streams(DEFAULT_STREAMS))}
         app = self.server.sim.register_app(
             redirect_uris=[self.server.redirect_uri],
             permissions=names - set(without),

@@ -34,11 +34,28 @@ def test_manifest_asks_for_oauth_and_for_the_permissions_of_the_chosen_streams_o
     assert all(row["purpose"] for row in made["permissions"])
 
 
-def test_manifest_of_all_streams_covers_every_stream_of_the_catalogue():
+def test_manifest_of_all_streams_asks_for_nothing_that_stripe_may_not_know():
     from airflow_provider_stripe_app.streams.catalog import STREAMS
 
+    permissions = manifest.permissions_with_purpose(["all"])
+    sure = {s.permission for s in STREAMS.values() if not s.guessed_permission}
+    guessed = {s.permission for s in STREAMS.values() if s.guessed_permission}
+    assert sure | {"event_read"} == set(permissions)
+    assert guessed
+    assert not guessed & set(permissions)
+
+
+def test_a_stream_whose_permission_is_a_guess_can_be_asked_for_by_name():
+    permissions = manifest.permissions_with_purpose(["identity_verification_sessions"])
+    assert "identity_verification_session_read" in permissions
+
+
+def test_manifest_without_a_choice_asks_for_little():
     permissions = manifest.permissions_with_purpose([])
-    assert {stream.permission for stream in STREAMS.values()} | {"event_read"} == set(permissions)
+    assert set(permissions) == {"customer_read", "invoice_read", "subscription_read", "event_read"}
+    assert permissions["invoice_read"] == (
+        "Copies invoices and invoice line items into your data warehouse."
+    )
 
 
 def test_misspelled_stream_names_the_nearest():

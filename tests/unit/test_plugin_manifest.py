@@ -13,6 +13,7 @@ from airflow_provider_stripe_app.oauth import manifest as rules
 from airflow_provider_stripe_app.plugin import pages
 from airflow_provider_stripe_app.plugin.app import STATIC
 from airflow_provider_stripe_app.plugin.views import manifest
+from airflow_provider_stripe_app.streams.catalog import DEFAULT_STREAMS, STREAMS
 
 URI = "https://airflow.example.com/af/stripe-app/callback"
 EVIL = "\"></textarea><script>alert('1')</script>"
@@ -26,9 +27,9 @@ def field(form: manifest.Form, name: str) -> manifest.Field:
     return next(one for one in form.fields if one.name == name)
 
 
-def test_first_visit_shows_a_whole_manifest_of_all_streams() -> None:
+def test_first_visit_shows_a_whole_manifest_of_the_usual_streams() -> None:
     form = manifest.form({}, URI)
-    assert all(one.ticked for one in form.choices)
+    assert tuple(one.name for one in form.choices if one.ticked) == DEFAULT_STREAMS
     made = json.loads(form.text)
     assert {one["permission"] for one in made["permissions"]} == {
         "customer_read",
@@ -38,6 +39,22 @@ def test_first_visit_shows_a_whole_manifest_of_all_streams() -> None:
     }
     assert made["allowed_redirect_uris"] == [URI]
     assert rules.schema_problems(made) == []
+
+
+def test_every_stream_stands_under_its_heading_and_a_ticked_one_can_be_seen() -> None:
+    form = manifest.form(typed(), URI)
+    assert sorted(one.name for one in form.choices) == sorted(STREAMS)
+    html = pages.render(
+        "manifest.html",
+        airflow_url="/",
+        page_url="/stripe-app/",
+        form=form,
+        redirect_uri=URI,
+        redirect_warning="",
+        connections_url="/connections",
+    )
+    assert html.count("<details open>") == sum(bool(group.ticked) for group in form.groups) == 1
+    assert "<summary>Issuing" in html
 
 
 def test_only_what_is_ticked_is_asked_for() -> None:

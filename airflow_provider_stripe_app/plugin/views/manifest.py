@@ -22,12 +22,27 @@ class Choice:
     """One stream to tick.
 
     :param needs: the stream that it is part of and that comes with it, empty for none.
+    :param guessed: whether Stripe may not know its permission.
     """
 
     name: str
     permission: str
     ticked: bool
     needs: str
+    guessed: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Streams under one heading."""
+
+    name: str
+    choices: tuple[Choice, ...]
+
+    @property
+    def ticked(self) -> int:
+        """How many are ticked."""
+        return sum(one.ticked for one in self.choices)
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Form:
     :param download: address of the file.
     """
 
-    choices: tuple[Choice, ...]
+    groups: tuple[Group, ...]
     fields: tuple[Field, ...]
     streams_error: str
     more: Field
@@ -62,6 +77,11 @@ class Form:
     text: str
     download: str
     commands: tuple[tuple[str, str], ...]
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """All streams."""
+        return tuple(one for group in self.groups for one in group.choices)
 
 
 _FIELDS: tuple[tuple[str, str, str, str, Callable[[str], str]], ...] = (
@@ -103,24 +123,13 @@ def form(query: Mapping[str, str], redirect_uri: str) -> Form:
     :param query: the address's parameters.
     :param redirect_uri: this Airflow's redirect URI.
     """
-    from airflow_provider_stripe_app.streams.catalog import STREAMS
-
-    first_visit = TYPED not in query
-    choices = tuple(
-        Choice(
-            name,
-            stream.permission,
-            first_visit or f"{STREAM}{name}" in query,
-            stream.parent or "",
-        )
-        for name, stream in STREAMS.items()
-    )
+    groups = _groups(query)
     fields = tuple(_field(query, *one) for one in _FIELDS)
     more = _more(query.get("more", ""))
-    ticked = [one.name for one in choices if one.ticked]
+    ticked = [one.name for group in groups for one in group.choices if one.ticked]
     redirect_error = _error(manifest.check_redirect_uri, redirect_uri)
     made = Form(
-        choices=choices,
+        groups=groups,
         fields=fields,
         streams_error="" if ticked else "Tick at least one stream.",
         more=more,
@@ -133,7 +142,7 @@ def form(query: Mapping[str, str], redirect_uri: str) -> Form:
         return made
     values = {one.name: one.value for one in fields}
     return Form(
-        choices=choices,
+        groups=groups,
         fields=fields,
         streams_error="",
         more=more,
@@ -142,6 +151,24 @@ def form(query: Mapping[str, str], redirect_uri: str) -> Form:
         download=f"manifest/stripe-app.json?{urlencode(_address(ticked, values, more.value))}",
         commands=commands(values["id"], values["icon"]),
     )
+
+
+def _groups(query: Mapping[str, str]) -> tuple[Group, ...]:
+    from airflow_provider_stripe_app.streams.catalog import DEFAULT_STREAMS, STREAMS
+
+    first_visit = TYPED not in query
+    found: dict[str, list[Choice]] = {}
+    for name, stream in STREAMS.items():
+        ticked = name in DEFAULT_STREAMS if first_visit else f"{STREAM}{name}" in query
+        choice = Choice(
+            name,
+            stream.permission,
+            ticked,
+            stream.parent or "",
+            stream.guessed_permission,
+        )
+        found.setdefault(stream.group, []).append(choice)
+    return tuple(Group(name, tuple(choices)) for name, choices in found.items())
 
 
 def _field(
