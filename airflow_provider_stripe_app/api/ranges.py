@@ -43,16 +43,13 @@ class Range:
         return cls(**{f.name: data.get(f.name) for f in fields(cls)})
 
 
-def query(wanted: Range, field: str = "created") -> dict[str, int | str]:
-    """Return the query parameters that read the next page of a range.
-
-    :param field: the parameter that takes the bounds.
-    """
+def query(wanted: Range) -> dict[str, int | str]:
+    """Return the query parameters that read the next page of a range."""
     params: dict[str, int | str] = {"limit": PAGE_SIZE}
     if wanted.gte is not None:
-        params[f"{field}[gte]"] = wanted.gte
+        params["created[gte]"] = wanted.gte
     if wanted.lt is not None:
-        params[f"{field}[lt]"] = wanted.lt
+        params["created[lt]"] = wanted.lt
     if wanted.starting_after is not None:
         params["starting_after"] = wanted.starting_after
     return params

@@ -12,8 +12,8 @@ from airflow_provider_stripe_app.testing.resources import BY_KIND
 from airflow_provider_stripe_app.testing.store import Record
 from airflow_provider_stripe_app.testing.wire import JsonObject
 
-Spread = Literal["years", "minute", "burst"]
-SPREADS: tuple[Spread, ...] = ("years", "minute", "burst")
+Spread = Literal["years", "minute", "burst", "decade", "day", "seconds"]
+SPREADS: tuple[Spread, ...] = ("years", "minute", "burst", "decade", "day", "seconds")
 YEAR = 365 * 86400
 MANY_LINES, MANY_ITEMS = 250, 30
 _LINES = (1, 1, 1, 2, 2, 3, 5, 12)
@@ -26,6 +26,8 @@ def populate(
     customers: int = 0,
     invoices: int = 0,
     subscriptions: int = 0,
+    products: int = 0,
+    prices: int = 0,
     spread: Spread = "years",
     small: bool = False,
     events: bool = False,
@@ -35,8 +37,12 @@ def populate(
     From ten of them on there is an invoice of 250 lines, a subscription of 30 items and a canceled
     one. The same seed makes the same objects.
 
+    :param products: at least; subscriptions need a few.
+    :param prices: the same.
     :param spread: ``years`` (three of them, denser towards the present), ``minute`` (an hour ago,
-        within one minute) or ``burst`` (all in one second).
+        within one minute), ``burst`` (all in one second), ``decade`` (evenly over ten years),
+        ``day`` (one a day, and nine of ten on one day long ago) or ``seconds`` (in twenty seconds
+        of 300 days).
     :param small: objects of a few fields, to try large numbers.
     :param events: emit ``….created`` for those of the last 30 days.
     :return: how many were made, by type.
@@ -46,8 +52,9 @@ def populate(
         raise ValueError(f"spread is one of {', '.join(SPREADS)}, not {spread!r}")
     with ledger.lock:
         maker = _Maker(ledger, space, spread, events)
-        maker.make("product", max(1, min(20, subscriptions // 50)), maker.product)
-        maker.make("price", max(1, min(60, subscriptions // 20)), maker.price)
+        few_products, few_prices = min(20, subscriptions // 50), min(60, subscriptions // 20)
+        maker.make("product", max(1, products, few_products), maker.product)
+        maker.make("price", max(1, prices, few_prices), maker.price)
         maker.make("customer", customers, maker.small if small else maker.customer)
         maker.make("subscription", subscriptions, maker.subscription)
         maker.make("invoice", invoices, maker.small if small else maker.invoice)
@@ -200,6 +207,17 @@ class _Maker:
             return [self.now - 3600] * number
         if self.spread == "minute":
             return sorted(self.now - 3600 + int(60 * self.rng.random()) for _ in range(number))
+        if self.spread == "decade":
+            return [self.now - 60 - 10 * YEAR * (number - n) // number for n in range(number)]
+        if self.spread == "day":
+            daily = [self.now - 60 - 86400 * n for n in range(min(3650, number // 10))]
+            day = self.now - 500 * 86400
+            return sorted(
+                daily + [day + int(86400 * self.rng.random()) for _ in range(number - len(daily))]
+            )
+        if self.spread == "seconds":
+            seconds = [self.now - 60 - int(300 * 86400 * self.rng.random()) for _ in range(20)]
+            return sorted(self._pick(seconds) for _ in range(number))
         # denser towards the present, as a growing business is
         return sorted(self.now - 60 - int(3 * YEAR * self.rng.random() ** 2) for _ in range(number))
 

@@ -356,6 +356,19 @@ def test_populate_can_crowd_objects(spread: Any, seconds: int) -> None:
     assert {e["created"] for e in events} == created
 
 
+@pytest.mark.parametrize(
+    ("spread", "days", "seconds"), [("decade", 3640, 300), ("day", 500, 300), ("seconds", 1, 20)]
+)
+def test_populate_can_skew_objects(spread: Any, days: int, seconds: int) -> None:
+    sim = SimulatedStripe()
+    sim.populate(products=300, prices=200, spread=spread, small=False)
+    created = [p["created"] for p in sim.objects(None, "product")]
+    assert len(created) == 300
+    assert len(sim.objects(None, "price")) == 200
+    assert max(created) - min(created) >= days * 86400
+    assert len(set(created)) <= seconds
+
+
 def test_a_changed_price_shows_in_subscription_items_without_an_event(
     sim: SimulatedStripe, web: Browser
 ) -> None:

@@ -116,10 +116,6 @@ def test_the_cursors_second_can_be_read_on_its_own():
     assert rest(Range(50, 60), 51, 51) == [Range(51, 60, "x", 51), Range(50, 51)]
 
 
-def test_bounds_can_have_another_name():
-    assert query(Range(1, 9), "date") == {"limit": 100, "date[gte]": 1, "date[lt]": 9}
-
-
 def test_deleted_cursor_begins_again_at_its_second():
     assert query(without_cursor(Range(1, None, "x", 5))) == {
         "limit": 100,
