@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from airflow_provider_stripe_app.exceptions import StripeAppError
 
 T = TypeVar("T")
+
+Json: TypeAlias = str | msgspec.Raw
+"""A JSON text: a string, or a slice of an answer's UTF-8 bytes that was not copied."""
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})")
 """Quick test; also hits what is harmless: a proper pair, an escaped backslash before ``u``."""
@@ -31,23 +34,34 @@ class MalformedBody(StripeAppError):
     """The body is not the JSON it should be: cut off, not UTF-8, or not of Stripe's form."""
 
 
+def text_of(json: Json) -> str:
+    """Return a JSON text as a string."""
+    return json if isinstance(json, str) else str(json, "utf-8")
+
+
 class Item(msgspec.Struct, frozen=True):
     """One object.
 
     :param id: its id.
     :param created: unix seconds, ``None`` if it has none.
-    :param raw: its JSON text, byte for byte as sent.
-    :param typed_from: a copy that is safe to type, ``None`` when ``raw`` is.
+    :param sent: its JSON text, byte for byte as sent. Most are slices of the page, which they keep
+        in memory as a whole.
+    :param typed_from: a copy that is safe to type, ``None`` when ``sent`` is.
     """
 
     id: str
     created: int | None
-    raw: str
+    sent: Json
     typed_from: str | None = None
+
+    @property
+    def raw(self) -> str:
+        """Its JSON text as a string, made anew at each call."""
+        return text_of(self.sent)
 
 
 class ParentItem(Item, frozen=True):
-    """One object whose inlined children were cut out of it as well (``raw`` stays whole).
+    """One object whose inlined children were cut out of it as well (``sent`` stays whole).
 
     :param children: the inlined ones, as far as Stripe inlines them (ten).
     :param children_complete: whether those are all; ``False`` too when the list is missing.
@@ -113,7 +127,8 @@ def check_text(body: bytes) -> None:
     :raises MalformedBody: if it is not.
     """
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
     except UnicodeDecodeError as error:
         raise MalformedBody(f"the answer is not valid UTF-8 ({error.reason})") from None
 
@@ -127,6 +142,7 @@ class Source:
 
     def __init__(self, body: bytes | str) -> None:
         self.body = body.encode() if isinstance(body, str) else body
+        check_text(self.body)
         copy = sanitize(self.body)
         self.safe = self.body if copy is None else copy
         self._spoiled = copy is not None
@@ -137,19 +153,20 @@ class Source:
         if self._spoiled:
             self._at = max(self._at, self.safe.find(f'"{key}"'.encode(), self._at))
 
-    def cut(self, raw: msgspec.Raw) -> tuple[str, str | None]:
+    def slice(self, raw: msgspec.Raw) -> tuple[Json, str | None]:
         """Return (as sent, safe copy if it differs) of a slice of :attr:`safe`."""
-        try:
-            safe = str(raw, "utf-8")
-            if not self._spoiled:
-                return safe, None
-            encoded = bytes(raw)
-            start = self.safe.index(encoded, self._at)
-            self._at = start + len(encoded)
-            sent = str(self.body[start : self._at], "utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedBody(f"the answer is not valid UTF-8 ({error.reason})") from None
+        if not self._spoiled:
+            return raw, None
+        safe, encoded = str(raw, "utf-8"), bytes(raw)
+        start = self.safe.index(encoded, self._at)
+        self._at = start + len(encoded)
+        sent = str(self.body[start : self._at], "utf-8")
         return sent, None if sent == safe else safe
+
+    def cut(self, raw: msgspec.Raw) -> tuple[str, str | None]:
+        """Return (as sent, safe copy if it differs) of a slice, as strings of their own."""
+        sent, safe = self.slice(raw)
+        return text_of(sent), safe
 
 
 def decode(decoder: msgspec.json.Decoder[T], source: bytes | msgspec.Raw) -> T:
@@ -177,7 +194,7 @@ def _items(source: Source, slices: Sequence[msgspec.Raw]) -> list[Item]:
     items = []
     for raw in slices:
         object_id, created = head(raw)
-        items.append(Item(object_id, created, *source.cut(raw)))
+        items.append(Item(object_id, created, *source.slice(raw)))
     return items
 
 
@@ -207,7 +224,7 @@ def split_parents(
     source = Source(body)
     page = decode(_page, source.safe)
     source.skip_to("data")
-    return [_parent(raw, *source.cut(raw), inlined) for raw in page.data], page.has_more
+    return [_parent(raw, *source.slice(raw), inlined) for raw in page.data], page.has_more
 
 
 def split_parent(body: bytes | str, *, inlined: str | None = None) -> ParentItem:
@@ -219,7 +236,7 @@ def split_parent(body: bytes | str, *, inlined: str | None = None) -> ParentItem
     """
     source = Source(body)
     whole = decode(_whole, source.safe)
-    return _parent(whole, *source.cut(whole), inlined)
+    return _parent(whole, *source.slice(whole), inlined)
 
 
 def split_object(body: bytes | str) -> Item:
@@ -229,7 +246,7 @@ def split_object(body: bytes | str) -> Item:
     """
     source = Source(body)
     whole = decode(_whole, source.safe)
-    return Item(*head(whole), *source.cut(whole))
+    return Item(*head(whole), *source.slice(whole))
 
 
 _whole = msgspec.json.Decoder(msgspec.Raw)
@@ -246,7 +263,7 @@ def _parent_decoder(inlined: str) -> msgspec.json.Decoder[Any]:
 
 
 def _parent(
-    safe: msgspec.Raw, sent: str, typed_from: str | None, inlined: str | None
+    safe: msgspec.Raw, sent: Json, typed_from: str | None, inlined: str | None
 ) -> ParentItem:
     if inlined is None:
         return ParentItem(*head(safe), sent, typed_from)
@@ -254,7 +271,7 @@ def _parent(
     created = found.created if type(found.created) is int else None
     children: list[Item] = []
     if found.inlined is not None:
-        source = Source(sent) if typed_from is not None else _CLEAN
+        source = Source(text_of(sent)) if typed_from is not None else _CLEAN
         source.skip_to(inlined)
         children = _items(source, found.inlined.data)
     complete = found.inlined is not None and not found.inlined.has_more

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from airflow_provider_stripe_app.api.client import ParentPage, StripeClient
@@ -24,7 +24,7 @@ ATTEMPTS = 3
 owed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Whole:
     """One object as read in one moment, with all its children.
 
@@ -69,19 +69,32 @@ class Fetched:
 def list_range(client: StripeClient, unit: Unit, rng: Range, purpose: str) -> ParentPage | None:
     """List the next page of a range; ``None`` if the object that its cursor names is deleted.
 
+    A list that takes no ``created`` is read from its newest object to the range's lower end.
+
     :param purpose: what the request is counted as.
     """
     stream = unit.stream
+    ranged = stream.created_field is not None
+    asked = rng if ranged else Range(None, None, rng.starting_after)
     try:
-        return client.list_parents(
+        page = client.list_parents(
             stream.path,
-            {**stream.params, **query(rng)},
+            {**stream.params, **query(asked)},
             inlined=unit.stream_inlined,
             purpose=f"{purpose}:{stream.name}",
             permission=stream.permission,
         )
     except CursorDeleted:
         return None
+    return page if ranged else _down_to(page, rng.gte)
+
+
+def _down_to(page: ParentPage, gte: int | None) -> ParentPage:
+    """Return a page without what is older than a range, which such an object is the end of."""
+    if gte is None:
+        return page
+    kept = [item for item in page.items if item.created is None or item.created >= gte]
+    return replace(page, items=kept, has_more=page.has_more and len(kept) == len(page.items))
 
 
 def staged(unit: Unit, item: ParentItem, version: int, event_id: str | None = None) -> Whole:
@@ -92,6 +105,18 @@ def staged(unit: Unit, item: ParentItem, version: int, event_id: str | None = No
     }
     row = StagedRow(item.id, item.raw, version, item.typed_from, None, event_id)
     return Whole(row, children)
+
+
+def sliced(unit: Unit, item: ParentItem, version: int) -> Whole:
+    """Return the same as :func:`staged`, as slices of the page that stays in memory for them.
+
+    For whole pages on their way to the warehouse: copying them would cost more than splitting them.
+    """
+    children = {
+        child.name: [StagedChild(item.id, c.id, c.sent, c.typed_from) for c in item.children]
+        for child in unit.children
+    }
+    return Whole(StagedRow(item.id, item.sent, version, item.typed_from), children)
 
 
 def is_whole(unit: Unit, item: ParentItem) -> bool:

@@ -32,7 +32,7 @@ from airflow_provider_stripe_app.sync.fetch import (
     complete_by_page,
     is_whole,
     list_range,
-    staged,
+    sliced,
 )
 from airflow_provider_stripe_app.sync.lanes import Call, Lanes
 from airflow_provider_stripe_app.sync.merge import Merger
@@ -46,7 +46,7 @@ from airflow_provider_stripe_app.sync.pages import (
     size_of,
 )
 from airflow_provider_stripe_app.sync.progress import Progress
-from airflow_provider_stripe_app.sync.state import StreamState
+from airflow_provider_stripe_app.sync.state import LISTED, StreamState
 from airflow_provider_stripe_app.sync.versions import read_version
 from airflow_provider_stripe_app.warehouse.base import TableChange, Transaction
 
@@ -183,12 +183,13 @@ class Loader:
         if page is None:
             job.add(LoadPage(rng, tuple(job.listing.cursor_deleted(rng))), 0)
             return
-        after = job.listing.read(rng, facts(page), lanes.width(job.list_operation))
+        ranged = job.unit.stream.created_field is not None
+        after = job.listing.read(rng, facts(page, ranged), lanes.width(job.list_operation))
         kept = LoadPage(rng, tuple(after), sent_at=page.sent_at, size=size_of(page))
         version = read_version(page.sent_at)
         for item in page.items:
             if is_whole(job.unit, item):
-                kept.fetched.objects.append(staged(job.unit, item, version))
+                kept.fetched.objects.append(sliced(job.unit, item, version))
             else:
                 kept.parents[item.id] = item
         job.add(kept, len(page.items))
@@ -254,9 +255,8 @@ class Loader:
             job.flushed_at = time.monotonic()
             if not ready:
                 continue
-            job.state = replace(
-                job.state, remaining=remaining, phase="load" if remaining else "sweep"
-            )
+            phase = job.state.phase if remaining else LISTED[job.state.phase]
+            job.state = replace(job.state, remaining=remaining, phase=phase)
             job.keep(kept)
             job.merging_bytes = sum(page.size for page in ready)
             job.committing = self._ctx.submit(self._commit(job, job.state, ready))

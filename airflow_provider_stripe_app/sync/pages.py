@@ -41,17 +41,22 @@ class LoadPage:
     sets: dict[str, ChildSet | None] = field(default_factory=dict)
 
 
-def facts(page: ParentPage) -> PageFacts:
-    """Return what a page says about the range it was read from."""
+def facts(page: ParentPage, ranged: bool = True) -> PageFacts:
+    """Return what a page says about the range it was read from.
+
+    :param ranged: the list can be asked for a range, so that what remains of it can be cut.
+    """
     if not page.items:
         return PageFacts(0, page.has_more)
     newest, oldest = page.items[0], page.items[-1]
+    if not ranged:
+        return PageFacts(len(page.items), page.has_more, None, None, oldest.id)
     return PageFacts(len(page.items), page.has_more, newest.created, oldest.created, oldest.id)
 
 
 def size_of(page: ParentPage) -> int:
-    """Return about how many bytes of memory a page takes: objects, and children cut out of them."""
-    return sum(len(item.raw) + sum(len(c.raw) for c in item.children) for item in page.items)
+    """Return about how many bytes of memory a page takes; children are slices of its objects."""
+    return sum(len(item.sent) for item in page.items)
 
 
 def apply_pages(

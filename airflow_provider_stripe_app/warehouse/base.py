@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from airflow_provider_stripe_app.api.split import Json
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.model import Stream
 
@@ -76,7 +77,7 @@ class Claim:
     state: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would triple what making one costs
 class StagedRow:
     """One object as read from Stripe.
 
@@ -90,20 +91,20 @@ class StagedRow:
     """
 
     id: str
-    raw: str
+    raw: Json
     version: int
     typed_from: str | None = None
     deleted_at: int | None = None
     event_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StagedChild:
     """One child object. Its version is its parent's."""
 
     parent_id: str
     id: str
-    raw: str
+    raw: Json
     typed_from: str | None = None
 
 

@@ -6,19 +6,30 @@ import json
 import logging
 import re
 import time
+from array import array
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
+from airflow_provider_stripe_app.api.split import Json
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
 from airflow_provider_stripe_app.warehouse.columns import Slot
-from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, lost
-from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
+from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, Fitting, lost
+from airflow_provider_stripe_app.warehouse.session import Columns, Fault, Row, Session
 from airflow_provider_stripe_app.warehouse.sql import PARSED, identifier, literal
 from airflow_provider_stripe_app.warehouse.sqlite import json_path
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 log = logging.getLogger(__name__)
+
+_FITTING: Mapping[str, str] = {
+    "text": "VARCHAR",
+    "decimal": "VARCHAR",
+    "bigint": "BIGINT",
+    "timestamp": "BIGINT",
+    "boolean": "BOOLEAN",
+}
 
 _MESSAGE_EVERY = 5.0
 _RETRY_EVERY = 0.25
@@ -71,6 +82,18 @@ class DuckDBDialect(Dialect):
         ]
         return f"SELECT seq, {', '.join(cells)} FROM ({source})"
 
+    def fitting(self, source: str, slots: Sequence[Slot]) -> Fitting | None:
+        """See the base class: one ``from_json`` into a struct of the columns' own types."""
+        shape = Shape(slots, _FITTING)
+        if shape.apart:
+            return None
+        struct = f"SELECT d.*, from_json(d.doc, {literal(json.dumps(shape.struct))}) AS s"
+        cells = [
+            f"to_timestamp(d.{leaf})" if slot.type == "timestamp" else f"d.{leaf}"
+            for slot, leaf in zip(slots, shape.leaves, strict=True)
+        ]
+        return Fitting(f"({struct} FROM ({source}) AS d) AS d", cells)
+
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
         cells = ", ".join(
@@ -90,25 +113,28 @@ class Shape:
     Keys of a struct are case-insensitive and a key has one meaning, so a field that clashes
     (``Foo`` beside ``foo``, or a path through another slot's value) is taken out apart.
 
-    :ivar struct: nested keys, leaves ``"JSON"``.
+    :param types: type of a leaf by the slot's; ``JSON`` for all by default.
+    :ivar struct: nested keys, leaves are types.
     :ivar apart: column name → path of the fields that are not in the struct.
-    :ivar leaves: expression of type JSON per slot; NULL for missing and null.
+    :ivar leaves: expression per slot; NULL for missing and null.
     """
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(self, slots: Sequence[Slot], types: Mapping[str, str] | None = None) -> None:
+        self._types = types or {}
         self.struct: dict[str, Any] = {}
         self.apart: dict[str, Sequence[str]] = {}
-        self.leaves = [self._place(slot.path) for slot in slots]
+        self.leaves = [self._place(slot) for slot in slots]
         if not self.struct:
             self.struct["id"] = "JSON"  # a struct cannot be empty
 
-    def _place(self, path: Sequence[str]) -> str:
+    def _place(self, slot: Slot) -> str:
+        path = slot.path
         level, outer = self.struct, path[:-1]
         fits = not _clashes(level, path)
         if fits:
             for key in outer:
                 level = level.setdefault(key, {})
-            level[path[-1]] = "JSON"
+            level[path[-1]] = self._types.get(slot.type, "JSON")
             return "s." + ".".join(identifier(key) for key in path)
         name = f"x{len(self.apart)}"
         self.apart[name] = path
@@ -175,16 +201,15 @@ class DuckDBSession(Session):
     def _rows(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
         return list(self.connection.execute(statement, list(parameters)).fetchall())
 
-    def _load(
-        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
-    ) -> None:
+    def _load(self, table: str, columns: Sequence[tuple[str, ColumnType]], values: Columns) -> None:
         import pyarrow as pa  # type: ignore[import-untyped]
 
         kinds = {"bigint": pa.int64(), "boolean": pa.bool_()}
-        turned = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
         arrays = [
-            pa.array(values, type=kinds.get(type_, pa.large_string()))
-            for (_, type_), values in zip(columns, turned, strict=True)
+            _texts(column)
+            if name == "raw"
+            else pa.array(column, kinds.get(type_, pa.large_string()))
+            for (name, type_), column in zip(columns, values, strict=True)
         ]
         view = f"{table}_arrow"
         self.connection.register(view, pa.table(arrays, names=[name for name, _ in columns]))
@@ -277,6 +302,17 @@ def open_patiently(connect: Callable[[], Any], timeout: float) -> Any:
                 )
                 told = now
             time.sleep(_RETRY_EVERY)
+
+
+def _texts(texts: Sequence[Json]) -> Any:
+    """Return an Arrow array of texts, none of them null, in one copy."""
+    import pyarrow as pa
+
+    pieces = [text.encode() if isinstance(text, str) else text for text in texts]
+    ends = array("q", accumulate((len(piece) for piece in pieces), initial=0))
+    return pa.LargeStringArray.from_buffers(
+        len(pieces), pa.py_buffer(ends), pa.py_buffer(b"".join(pieces))
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from airflow_provider_stripe_app.api.split import text_of
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.warehouse import sql, tables
 from airflow_provider_stripe_app.warehouse.base import (
@@ -22,9 +23,9 @@ from airflow_provider_stripe_app.warehouse.base import (
     StoredRow,
 )
 from airflow_provider_stripe_app.warehouse.columns import Slot
-from airflow_provider_stripe_app.warehouse.merge import stage_children, stage_rows
-from airflow_provider_stripe_app.warehouse.session import Row, Session
+from airflow_provider_stripe_app.warehouse.session import Columns, Row, Session
 from airflow_provider_stripe_app.warehouse.sql import identifier, literal
+from airflow_provider_stripe_app.warehouse.staging import stage_children, stage_rows
 from airflow_provider_stripe_app.warehouse.state import OBLIGATIONS
 from airflow_provider_stripe_app.warehouse.tables import Table
 
@@ -56,10 +57,10 @@ def compare(
     if not rows or table is None:
         return {row.id: None for row in rows}
     session = scope.session
-    session.load(sql.STAGE, sql.STAGE_COLUMNS, _staged(scope, stream, rows))
+    session.load(sql.STAGE, sql.STAGE_COLUMNS, _staged(scope, stream, rows, table))
     try:
         found = _rows_that_differ(session, stream, table, newest)
-        raws = {row.id: row.raw for row in rows}
+        raws = {row.id: text_of(row.raw) for row in rows}
         for id_, names in _columns_that_differ(session, stream, table).items():
             known = found.get(id_) or StoredRow(id_, raws[id_], is_deleted=False)
             found[id_] = replace(known, wrong=(*known.wrong, *names))
@@ -70,11 +71,15 @@ def compare(
     return found
 
 
-def _staged(scope: Scope, stream: Stream, rows: Sequence[StagedRow | StagedChild]) -> list[Row]:
+def _staged(
+    scope: Scope, stream: Stream, rows: Sequence[StagedRow | StagedChild], table: Table
+) -> Columns:
     own = [row for row in rows if isinstance(row, StagedRow)]
     children = [row for row in rows if isinstance(row, StagedChild)]
     batch = Batch(stream, scope.account_id, scope.livemode, own, {stream.name: children})
-    return (stage_children(batch, stream) if children else stage_rows(batch, ())).rows
+    if children:
+        return stage_children(batch, stream, table.slots).columns
+    return stage_rows(batch, table.slots, ()).columns
 
 
 def _rows_that_differ(
@@ -236,7 +241,7 @@ def _parent(stream: Stream, table: Table) -> str:
 @contextmanager
 def _ids(session: Session, ids: Sequence[str]) -> Iterator[str]:
     """Stage ids for the length of a statement, and return the temporary table."""
-    session.load(IDS, (("id", "text"),), [(id_,) for id_ in dict.fromkeys(ids)])
+    session.load(IDS, (("id", "text"),), [list(dict.fromkeys(ids))])
     yield session.dialect.temp(IDS)
     if session.failed is None:
         tables.drop_temp(session, IDS)

@@ -2,122 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import msgspec
 
 from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.streams.model import ColumnType, Stream
 from airflow_provider_stripe_app.warehouse import sql, tables
-from airflow_provider_stripe_app.warehouse.base import (
-    Batch,
-    Capabilities,
-    StagedChild,
-    StagedRow,
-    TableChange,
-    WarehouseError,
-)
-from airflow_provider_stripe_app.warehouse.columns import Slot, infer_type, known_fields, plain_keys
-from airflow_provider_stripe_app.warehouse.session import Row, Session
+from airflow_provider_stripe_app.warehouse.base import Batch, Capabilities, TableChange
+from airflow_provider_stripe_app.warehouse.columns import Slot
+from airflow_provider_stripe_app.warehouse.session import Session
 from airflow_provider_stripe_app.warehouse.sql import identifier, literal
+from airflow_provider_stripe_app.warehouse.staging import Staging, stage_children, stage_rows
 from airflow_provider_stripe_app.warehouse.tables import Table
 
-_fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_LIVEMODE = {b"true": True, b"false": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Staging:
-    """What is to be staged for one table.
-
-    :param rows: in the order of :data:`~airflow_provider_stripe_app.warehouse.sql.STAGE_COLUMNS`.
-    :param fields: unknown top-level fields of living objects, with their type.
-    """
-
-    rows: list[Row]
-    fields: dict[str, ColumnType]
+Cells = list[tuple[str, str]]
+"""(column, expression) of everything that is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What :func:`~airflow_provider_stripe_app.warehouse.sql.counts` counts, in its order."""
+    """What :func:`~.sql.counts` and :func:`~.sql.kinds` count, in their order."""
 
     staged: int
+    won: int
+    new: int
     inserted: int
-    updated: int
     deleted: int
-    to_type: int
+    updated: int
+    fitting: int
+    odd: int
     to_confirm: int
     to_bury: int
-
-
-def stage_rows(batch: Batch, inlined: Iterable[str | None]) -> Staging:
-    """Prepare a batch's own rows.
-
-    :param inlined: keys that hold child lists and so never become columns.
-    """
-    return _prepare(
-        batch,
-        [(row, row.version, row.deleted_at, row.event_id, None) for row in batch.rows],
-        known_fields(batch.stream, inlined),
-    )
-
-
-def stage_children(batch: Batch, child: Stream) -> Staging:
-    """Prepare the children of one stream; their version comes from the winning parents."""
-    return _prepare(
-        batch,
-        [(row, None, None, None, row.parent_id) for row in batch.children[child.name]],
-        known_fields(child, ()),
-    )
-
-
-_Entry = tuple["StagedRow | StagedChild", "int | None", "int | None", "str | None", "str | None"]
-
-
-def _prepare(batch: Batch, entries: Sequence[_Entry], known: frozenset[str]) -> Staging:
-    rows: list[Row] = []
-    types: dict[str, ColumnType | None] = {}
-    for seq, (row, version, deleted_at, event_id, parent_id) in enumerate(entries):
-        text = plain_keys(row.raw if row.typed_from is None else row.typed_from)
-        fields = _decode(row.id, text)
-        livemode = _LIVEMODE.get(bytes(fields.get("livemode", b"")), batch.livemode)
-        if deleted_at is None:
-            for key in fields.keys() - known:
-                value = bytes(fields[key])
-                if not _is_list_object(value):
-                    types[key] = infer_type(value, types.get(key))
-        rows.append(
-            (
-                seq,
-                batch.account_id,
-                row.id,
-                version,
-                deleted_at,
-                event_id,
-                livemode,
-                parent_id,
-                row.raw,
-                None if text is row.raw else text,
-            )
-        )
-    # Sorted: the order of columns must not depend on Python's hashing of a set.
-    return Staging(rows, {key: t for key, t in sorted(types.items()) if t is not None})
-
-
-def _decode(id_: str, text: str) -> dict[str, msgspec.Raw]:
-    try:
-        return _fields_of(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise WarehouseError(f"The JSON of {id_} cannot be typed ({error}).") from error
-
-
-def _is_list_object(value: bytes) -> bool:
-    """Tell whether a value is a list of other objects, which is a table of its own or none."""
-    if value[:1] != b"{" or b'"list"' not in value[:200]:
-        return False
-    return bytes(_fields_of(value).get("object", b"")) == b'"list"'
 
 
 class Merge:
@@ -149,25 +64,23 @@ class Merge:
 
     def _merge_parents(self, batch: Batch, streams: Sequence[Stream]) -> TableChange:
         name = batch.stream.name
-        staging = stage_rows(batch, [child.inlined for child in streams])
-        table = self._ensure(batch.stream, staging)
-        self.session.load(sql.STAGE, sql.STAGE_COLUMNS, staging.rows)
+        inlined = [child.inlined for child in streams]
+        table = self._stage(batch.stream, lambda slots: stage_rows(batch, slots, inlined))
         won = sql.winners(table.target, self.stage, with_children=bool(streams))
-        self._create(f"{name}: winners", sql.WON, won)
+        tally = self._decide(table, won)
         self._create(f"{name}: parents", sql.PARENTS, sql.parents(self.won))
-        tally = self._tally(name)
-        loads, owned = literal(batch.load_id), "w.version" if streams else "NULL"
+        loads = literal(batch.load_id)
+        cells = self._cells(table, batch.stream, dead="d.deleted_at IS NOT NULL")
+        cells += [("_load_id", loads), ("_children_version", "d.version" if streams else "NULL")]
+        misfits = self._write(table, tally, cells)
         seen = (("_load_id", loads),) if batch.load_id is not None else ()
-        children_version = (("_children_version", owned),) if streams else ()
-        cells = self._cells(table, batch.stream, dead="w.deleted_at IS NOT NULL")
-        cells += [("_load_id", loads), ("_children_version", f"CAST({owned} AS BIGINT)")]
-        misfits = self._write(table, tally, cells, (*seen, *children_version))
+        if tally.to_confirm:
+            children_version = (("_children_version", "w.version"),) if streams else ()
+            self._confirm(table, (*seen, *children_version))
         if tally.to_bury:
-            self.session.run(
-                f"{name}: bury",
-                sql.bury(table.target, self.won, (*self._dead("w.deleted_at"), *seen)),
-            )
-        if batch.load_id is not None:
+            dead = (*self._dead("w.deleted_at"), *seen)
+            self._update(f"{name}: bury", table, self.won, sql.TO_BURY, dead)
+        if batch.load_id is not None and tally.staged > tally.won:
             self.session.run(
                 f"{name}: mark seen",
                 sql.mark_seen(table.target, self.stage, batch.account_id, batch.load_id),
@@ -177,105 +90,135 @@ class Merge:
     def _merge_children(self, batch: Batch, child: Stream) -> TableChange:
         if child.parent_column is None:
             raise ValueError(f"stream {child.name} has no parent column, so it cannot be a child")
-        staging = stage_children(batch, child)
-        table = self._ensure(child, staging)
-        self.session.load(sql.STAGE, sql.STAGE_COLUMNS, staging.rows)
-        self._create(
-            f"{child.name}: winners",
-            sql.WON,
-            sql.winning_children(table.target, self.stage, self.parents),
-        )
-        tally = self._tally(child.name)
-        cells = self._cells(table, child, dead="FALSE")
+        table = self._stage(child, lambda slots: stage_children(batch, child, slots))
+        tally = self._decide(table, sql.winning_children(table.target, self.stage, self.parents))
+        misfits = self._write(table, tally, self._cells(table, child, dead="FALSE"))
         parent_column = tables.column_of(table.slots, child.parent_column)
-        misfits = self._write(table, tally, cells, ((parent_column, self._parent_of_won()),))
-        buried = self.session.run(
-            f"{child.name}: bury",
-            sql.bury_children(
-                table.target,
-                self.parents,
-                parent_column,
-                batch.account_id,
-                # Nobody says when a line vanished; the second its parent was read bounds it.
-                self._dead(
-                    "coalesce(w.deleted_at, CAST((w.version - w.version % 10) / 10 AS BIGINT))"
-                ),
-            ),
-        )
+        if tally.to_confirm:
+            parent = f"(SELECT s.parent_id FROM {self.stage} AS s WHERE s.seq = w.seq)"
+            self._confirm(table, ((parent_column, parent),))
+        buried = self._bury_children(table, parent_column, batch.account_id)
         return self._finish(table, tally, misfits, buried)
 
-    def _parent_of_won(self) -> str:
-        return f"(SELECT s.parent_id FROM {self.stage} AS s WHERE s.seq = w.seq)"
+    def _bury_children(self, table: Table, parent_column: str, account_id: str) -> int:
+        vanished = self.session.dialect.temp(sql.VANISHED)
+        gone = sql.vanished(table.target, self.parents, parent_column, account_id)
+        self._create(f"{table.name}: vanished", sql.VANISHED, gone)
+        buried = self._number(f"{table.name}: count vanished", sql.count(vanished))
+        if buried:
+            # Nobody says when a line vanished; the second its parent was read bounds it.
+            second = self.session.dialect.bigint("(w.version - w.version % 10) / 10")
+            dead = self._dead(f"coalesce(w.deleted_at, {second})")
+            self._update(f"{table.name}: bury", table, vanished, "TRUE", dead)
+        tables.drop_temp(self.session, sql.VANISHED)
+        return buried
 
-    def _ensure(self, stream: Stream, staging: Staging) -> Table:
-        return tables.ensure(
-            self.session, self.capabilities, stream, staging.fields, self.schema_version
+    def _stage(self, stream: Stream, prepare: Callable[[Sequence[Slot]], Staging]) -> Table:
+        """Make the table what it must be, and stage."""
+        staged: list[Staging] = []
+
+        def look(slots: Sequence[Slot]) -> Mapping[str, ColumnType]:
+            staged.append(prepare(slots))
+            return staged[0].fields
+
+        table = tables.ensure(self.session, self.capabilities, stream, self.schema_version, look)
+        self.session.load(sql.STAGE, sql.STAGE_COLUMNS, staged[0].columns)
+        return table
+
+    def _decide(self, table: Table, winners: str) -> Tally:
+        """Find out once who wins; documents are compared only if a winner has a row already."""
+        session, name = self.session, table.name
+        self._create(f"{name}: winners", sql.WON, winners)
+        found = session.rows(f"{name}: count", sql.counts(self.won, self.stage))[0]
+        if found[1] > found[2]:
+            same = session.dialect.temp(sql.SAME)
+            rows = session.dialect.keyed(table.target, self.won)
+            self._create(f"{name}: same", sql.SAME, sql.same(rows, self.won, self.stage))
+            session.run(f"{name}: note same", sql.note_same(self.won, same))
+            tables.drop_temp(session, sql.SAME)
+        kinds = session.rows(f"{name}: count kinds", sql.kinds(self.won))[0]
+        return Tally(*map(int, found), *map(int, kinds))
+
+    def _write(self, table: Table, tally: Tally, cells: Cells) -> dict[str, int]:
+        """Write new and changed rows.
+
+        :param cells: expressions over ``d`` (:func:`~.sql.to_write`), or ``y`` for typed columns.
+        :return: misfits per column.
+        """
+        session, slots = self.session, _typed_slots(table.slots)
+        fitting = None
+        if tally.fitting:
+            fitting = session.dialect.fitting(sql.to_write(self.won, self.stage, True), slots)
+        if fitting is not None:
+            own = {f"y.{identifier(s.name)}": c for s, c in zip(slots, fitting.cells, strict=True)}
+            expressions = ", ".join(own.get(cell, cell) for _, cell in cells)
+            select = f"SELECT {expressions} FROM {fitting.source} WHERE TRUE"
+            session.run(f"{table.name}: write", self._put(table, tally, cells, select))
+        if not tally.odd and (fitting is not None or not tally.fitting):
+            return {}
+        source = sql.to_write(self.won, self.stage, None if fitting is None else False)
+        misfits = self._type(table, source, slots)
+        expressions = ", ".join(cell for _, cell in cells)
+        select = (
+            f"SELECT {expressions} FROM {self.typed} AS y JOIN ({source}) AS d ON d.seq = y.seq "
+            "WHERE TRUE"
         )
+        session.run(f"{table.name}: write odd", self._put(table, tally, cells, select))
+        return misfits
 
-    def _tally(self, name: str) -> Tally:
-        found = self.session.rows(f"{name}: count", sql.counts(self.won, self.stage))[0]
-        return Tally(*map(int, found))
+    def _put(self, table: Table, tally: Tally, cells: Cells, select: str) -> str:
+        columns = [name for name, _ in cells]
+        if tally.new == tally.won:
+            return sql.insert(table.target, columns, select)
+        dialect = self.session.dialect
+        updates = [
+            (
+                name,
+                f"coalesce({dialect.incoming(name)}, {dialect.stored(name)})"
+                if name in sql.KEEP_IF_NULL
+                else dialect.incoming(name),
+            )
+            for name in columns
+            if name not in sql.KEY
+        ]
+        return dialect.upsert(table.target, columns, select, sql.KEY, updates)
 
-    def _type(self, table: Table) -> dict[str, int]:
-        """Type the winners' JSON into the temporary table and count what did not fit."""
-        dialect, slots = self.session.dialect, _typed_slots(table.slots)
-        source = sql.to_type(self.won, self.stage)
+    def _type(self, table: Table, source: str, slots: Sequence[Slot]) -> dict[str, int]:
+        """Type JSON into the temporary table and count what did not fit."""
         tables.type_documents(self.session, table.name, source, slots)
         if not slots:
             return {}
-        found = self.session.rows(
-            f"{table.name}: count misfits", dialect.misfits(self.typed, source, slots)
-        )
+        counting = self.session.dialect.misfits(self.typed, source, slots)
+        found = self.session.rows(f"{table.name}: count misfits", counting)
         return {slot.name: int(n) for slot, n in zip(slots, found[0], strict=True) if n}
 
-    def _cells(self, table: Table, stream: Stream, dead: str) -> list[tuple[str, str]]:
-        """Return (column, expression) for everything an upsert writes, but loads and children."""
-        own = {"id": "w.id"}
+    def _cells(self, table: Table, stream: Stream, dead: str) -> Cells:
+        """Return what is written for a row, but loads and children."""
+        own = {"id": "d.id"}
         if stream.parent_column is not None:
-            own[tables.column_of(table.slots, stream.parent_column)] = "s.parent_id"
+            own[tables.column_of(table.slots, stream.parent_column)] = "d.parent_id"
         cells = [(s.name, own.get(s.name, f"y.{identifier(s.name)}")) for s in table.slots]
         return [
             *cells,
-            ("_raw", "s.raw"),
-            ("account_id", "w.account_id"),
-            ("livemode", "s.livemode"),
+            ("_raw", "d.raw"),
+            ("account_id", "d.account_id"),
+            ("livemode", "d.livemode"),
             ("is_deleted", dead),
-            ("deleted_at", self.session.dialect.timestamp("w.deleted_at")),
+            ("deleted_at", self.session.dialect.timestamp("d.deleted_at")),
             ("_synced_at", self.now),
-            ("_event_id", "w.event_id"),
-            ("_version", "w.version"),
+            ("_event_id", "d.event_id"),
+            ("_version", "d.version"),
             *self._pinned(),
         ]
 
-    def _pinned(self) -> list[tuple[str, str]]:
+    def _pinned(self) -> Cells:
         return [
             ("_api_version", literal(API_VERSION)),
             ("_schema_version", str(self.schema_version)),
         ]
 
-    def _write(
-        self,
-        table: Table,
-        tally: Tally,
-        cells: list[tuple[str, str]],
-        extra: Iterable[tuple[str, str]],
-    ) -> dict[str, int]:
-        """Write new and changed rows, then confirm those whose JSON is what we have.
-
-        :return: misfits per column.
-        """
-        misfits: dict[str, int] = {}
-        if tally.to_type:
-            misfits = self._type(table)
-            self.session.run(
-                f"{table.name}: upsert",
-                sql.upsert(table.target, cells, typed=self.typed, won=self.won, stage=self.stage),
-            )
-        if tally.to_confirm:
-            self._confirm(table, extra)
-        return misfits
-
     def _confirm(self, table: Table, extra: Iterable[tuple[str, str]]) -> None:
+        """Note on living winners whose JSON is what we have that they were read again."""
         assignments = [
             ("is_deleted", "FALSE"),
             ("deleted_at", "NULL"),
@@ -285,15 +228,28 @@ class Merge:
             *self._pinned(),
             *extra,
         ]
-        self.session.run(f"{table.name}: confirm", sql.confirm(table.target, self.won, assignments))
+        self._update(f"{table.name}: confirm", table, self.won, sql.TO_CONFIRM, assignments)
 
-    def _dead(self, when: str) -> tuple[tuple[str, str], ...]:
-        return (
+    def _dead(self, when: str) -> Cells:
+        return [
             ("is_deleted", "TRUE"),
             ("deleted_at", self.session.dialect.timestamp(when)),
             ("_synced_at", self.now),
             ("_event_id", "w.event_id"),
             ("_version", "w.version"),
+        ]
+
+    def _update(
+        self,
+        label: str,
+        table: Table,
+        source: str,
+        condition: str,
+        assignments: Sequence[tuple[str, str]],
+    ) -> None:
+        where = f"{sql.BY_KEY} AND {condition}"
+        self.session.run(
+            label, self.session.dialect.update(table.target, source, where, assignments)
         )
 
     def _finish(
@@ -309,6 +265,9 @@ class Merge:
             misfits=misfits,
             new_columns=table.new_columns,
         )
+
+    def _number(self, label: str, statement: str) -> int:
+        return int(self.session.rows(label, statement)[0][0])
 
     def _create(self, label: str, name: str, select: str) -> None:
         self.session.run(label, self.session.dialect.create_temp(name, select))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from airflow_provider_stripe_app.api.split import Json, text_of
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
 from airflow_provider_stripe_app.warehouse.columns import Slot
@@ -14,8 +19,9 @@ from airflow_provider_stripe_app.warehouse.dialect import (
     INT64_MIN,
     LATEST_SECOND,
     Dialect,
+    Fitting,
 )
-from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
+from airflow_provider_stripe_app.warehouse.session import Columns, Fault, Row, Session
 from airflow_provider_stripe_app.warehouse.sql import identifier, literal
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
@@ -27,7 +33,23 @@ _OWED_LOCK = 0x4F57_4544  # "OWED": one advisory lock per account for its obliga
 _ARGUMENTS = 90  # a function takes at most 100
 _DOCUMENTS = frozenset({"raw", "typed_from", "payload"})
 _NAME_LENGTH = 63
-_COPY_CHUNK = 500  # rows per write: about a megabyte
+_COPY_CHUNK = 64  # rows per write: some hundred kilobytes
+_COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = b"\xff\xff"
+_NULL = (b"\xff\xff\xff\xff",)
+_SHORT, _INT4 = struct.Struct("!h"), struct.Struct("!i")
+_INT8, _BOOL = struct.Struct("!iq"), struct.Struct("!i?")
+_INTEGERS = frozenset({"bigint"})
+
+_FITTING: Mapping[ColumnType, str] = {
+    "text": "text",
+    "decimal": "text",
+    "bigint": "bigint",
+    "timestamp": "bigint",
+    "boolean": "boolean",
+    "json": "jsonb",
+}
+"""Types that a record takes from a document that is known to fit."""
 
 
 class PostgresDialect(Dialect):
@@ -59,6 +81,18 @@ class PostgresDialect(Dialect):
         """See the base class."""
         return f"extract(epoch FROM {moment})::bigint"
 
+    def fitting(self, source: str, slots: Sequence[Slot]) -> Fitting | None:
+        """See the base class: the record's fields have the columns' own types."""
+        try:
+            tree = _Tree(slots, _FITTING)
+        except _NoTree:
+            return None
+        cells = [
+            f"to_timestamp({leaf})" if slot.type == "timestamp" else leaf
+            for slot, leaf in zip(slots, tree.leaves, strict=True)
+        ]
+        return Fitting(f"({source}) AS d {tree.joins}", cells)
+
     def typed(self, source: str, slots: Sequence[Slot]) -> str:
         """See the base class."""
         tree = _Tree(slots)
@@ -89,11 +123,17 @@ class PostgresDialect(Dialect):
 class _Tree:
     """The lateral joins that take a document apart, one ``json_to_record`` per nested object.
 
-    :ivar leaves: expression of type json per slot; NULL for missing and null.
+    :param types: type of a leaf by the slot's; ``json`` for all by default.
+    :ivar leaves: expression per slot; NULL for missing and null.
     """
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(
+        self, slots: Sequence[Slot], types: Mapping[ColumnType, str] | None = None
+    ) -> None:
         self._records: dict[tuple[str, ...], dict[str, str]] = {(): {}}
+        self._types = {} if types is None else {s.path: types[s.type] for s in slots}
+        if types is not None and not _is_tree([slot.path for slot in slots]):
+            raise _NoTree
         self.leaves = [self._leaf(slot.path) for slot in slots]
         self.joins = " ".join(self._join(path) for path in sorted(self._records, key=len))
 
@@ -120,17 +160,33 @@ class _Tree:
         if not path:
             return "d.doc::json"
         holder = self._field(path)
+        if self._types:  # known to be an object or nothing
+            return holder
         return f"CASE WHEN json_typeof({holder}) = 'object' THEN {holder} END"
 
     def _alias(self, path: tuple[str, ...]) -> str:
         return f"r{list(self._records).index(path)}"
 
     def _join(self, path: tuple[str, ...]) -> str:
-        fields = ", ".join(f"{column} json" for column in self._records[path].values())
+        fields = ", ".join(
+            f"{column} {self._types.get((*path, key), 'json')}"
+            for key, column in self._records[path].items()
+        )
         if not fields:
             return ""
         record = f"json_to_record({self._document(path)}) AS {self._alias(path)}({fields})"
         return f"LEFT JOIN LATERAL {record} ON TRUE"
+
+
+class _NoTree(Exception):
+    """The paths cannot be taken out as records of typed columns."""
+
+
+def _is_tree(paths: Sequence[tuple[str, ...]]) -> bool:
+    """Tell whether no path goes through another's value, and all keys can be columns' names."""
+    through = {path[:depth] for path in paths for depth in range(1, len(path))}
+    short = all(len(key.encode()) <= _NAME_LENGTH for path in paths for key in path)
+    return short and through.isdisjoint(paths)
 
 
 def _nonnulls(expressions: Sequence[str]) -> str:
@@ -168,20 +224,61 @@ def _expression(slot: Slot, leaf: str) -> str:
     return f"CASE json_typeof({leaf}) {arms} END"
 
 
-def copy_text(rows: Iterable[Row]) -> str:
-    """Return rows in COPY's text format."""
-    return "".join("\t".join(map(_copy_field, row)) + "\n" for row in rows)
+def copy_binary(
+    columns: Sequence[tuple[str, ColumnType]], values: Columns, encoding: str = "utf-8"
+) -> Iterator[bytes]:
+    """Return rows in COPY's binary format, in chunks: nothing has to be escaped in it.
+
+    https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
+
+    :param encoding: the connection's, by Python's name.
+    """
+    cells = [
+        _binary(type_, column, encoding) for (_, type_), column in zip(columns, values, strict=True)
+    ]
+    width = _SHORT.pack(len(columns))
+    yield _COPY_BEGIN
+    chunk: list[bytes | msgspec.Raw] = []
+    for place, row in enumerate(zip(*cells, strict=True), start=1):
+        chunk.append(width)
+        for cell in row:
+            chunk += cell
+        if place % _COPY_CHUNK == 0:
+            yield b"".join(chunk)
+            chunk = []
+    yield b"".join((*chunk, _COPY_END))
 
 
-def _copy_field(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, int):
-        return str(value)
-    text: str = value.replace("\\", "\\\\")
-    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+def _binary(
+    type_: ColumnType, column: Sequence[Any], encoding: str
+) -> Iterable[tuple[bytes | msgspec.Raw, ...]]:
+    if type_ in _INTEGERS:
+        return (_NULL if value is None else (_INT8.pack(8, value),) for value in column)
+    if type_ == "boolean":
+        return (_NULL if value is None else (_BOOL.pack(1, value),) for value in column)
+    return (_NULL if value is None else _binary_text(value, encoding) for value in column)
+
+
+def _binary_text(value: Json, encoding: str) -> tuple[bytes | msgspec.Raw, ...]:
+    if isinstance(value, str) or encoding != "utf-8":
+        text = text_of(value).encode(encoding)
+        return _INT4.pack(len(text)), text
+    return _INT4.pack(len(value)), value
+
+
+class _Chunks(io.RawIOBase):
+    """A file of chunks, for psycopg2, which reads files only."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, none at the end."""
+        if not self._left:
+            self._left = next(self._chunks, b"")
+        some, self._left = self._left[:size], self._left[size:]
+        return some
 
 
 class PostgresSession(Session):
@@ -206,9 +303,10 @@ class PostgresSession(Session):
         """See the base class."""
         return f"{identifier(self.schema)}.{identifier(name)}"
 
-    def lock_ddl(self) -> None:
+    def lock_ddl(self) -> bool:
         """See the base class; held until the end of the transaction."""
         self.rows("lock for DDL", f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
+        return True
 
     def lock_obligations(self, account_id: str) -> None:
         """See the base class; held until the end of the transaction."""
@@ -239,18 +337,12 @@ class PostgresSession(Session):
             _execute(cursor, statement, parameters)
             return list(cursor.fetchall())
 
-    def _load(
-        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
-    ) -> None:
+    def _load(self, table: str, columns: Sequence[tuple[str, ColumnType]], values: Columns) -> None:
         cells = ", ".join(
             f"{identifier(name)} {self.dialect.types[type_]}" for name, type_ in columns
         )
         name = self.dialect.temp(table)
-        copy = f"COPY {name} FROM STDIN"
-        chunks = (
-            copy_text(rows[start : start + _COPY_CHUNK])
-            for start in range(0, len(rows), _COPY_CHUNK)
-        )
+        copy = f"COPY {name} FROM STDIN (FORMAT BINARY)"
         with self._cursor() as cursor:
             cursor.execute(f"CREATE TEMPORARY TABLE {identifier(table)} ({cells})")
             for column in _DOCUMENTS & {name for name, _ in columns}:
@@ -258,11 +350,13 @@ class PostgresSession(Session):
                 cursor.execute(f"ALTER TABLE {name} ALTER {column} SET STORAGE EXTERNAL")
             if hasattr(cursor, "copy"):  # psycopg 3
                 with cursor.copy(copy) as sink:
-                    for chunk in chunks:
+                    for chunk in copy_binary(columns, values, self.connection.info.encoding):
                         sink.write(chunk)
             else:
-                for chunk in chunks:
-                    cursor.copy_expert(copy, io.StringIO(chunk))
+                from psycopg2.extensions import encodings
+
+                encoding = codecs.lookup(encodings[self.connection.encoding]).name
+                cursor.copy_expert(copy, _Chunks(copy_binary(columns, values, encoding)))
             # Nothing analyses temporary tables by itself, and a wrong guess scans the target.
             cursor.execute(f"ANALYZE {name} (id)")
 

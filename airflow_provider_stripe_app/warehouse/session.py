@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Columns = Sequence[Sequence[Any]]
+"""Values column by column, all of one length."""
 Fault = Callable[[str], None]
 
 
@@ -43,11 +45,14 @@ class Session(ABC):
         """Execute and return all rows."""
         return self._guarded(label, lambda: self._rows(statement, parameters))
 
-    def load(
-        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
-    ) -> None:
-        """Make a temporary table and fill it by the warehouse's bulk path."""
-        self._guarded(f"load {table}", lambda: self._load(table, columns, rows))
+    def load(self, table: str, columns: Sequence[tuple[str, ColumnType]], values: Columns) -> None:
+        """Make a temporary table and fill it by the warehouse's bulk path.
+
+        :param columns: name and type.
+        :param values: one sequence per column, all of one length. A text is a string or a
+            :class:`msgspec.Raw` (UTF-8 bytes that were checked), never with NUL.
+        """
+        self._guarded(f"load {table}", lambda: self._load(table, columns, values))
 
     def columns(self, table: str) -> list[str]:
         """Return the columns of a table of ours in table order; empty if there is none."""
@@ -83,8 +88,12 @@ class Session(ABC):
     def after_commit(self) -> None:  # noqa: B027 -- most need nothing
         """Leave no transaction open after the reads that follow a commit."""
 
-    def lock_ddl(self) -> None:  # noqa: B027 -- a single writer needs no lock
-        """Let one transaction at a time change tables."""
+    def lock_ddl(self) -> bool:
+        """Let one transaction at a time change tables; a single writer needs no lock.
+
+        :return: whether the layout of tables may have changed while waiting.
+        """
+        return False
 
     def lock_obligations(self, account_id: str) -> None:  # noqa: B027 -- a single writer needs no lock
         """Let one transaction at a time write an account's obligations.
@@ -123,7 +132,7 @@ class Session(ABC):
 
     @abstractmethod
     def _load(
-        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
+        self, table: str, columns: Sequence[tuple[str, ColumnType]], values: Columns
     ) -> None: ...
 
     @abstractmethod

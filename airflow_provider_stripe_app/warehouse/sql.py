@@ -1,25 +1,29 @@
 """The statements of a merge, as text; pure functions that know tables but no connection.
 
 A merge stages rows into the temporary table :data:`STAGE`, decides once which of them win
-(:data:`WON`, narrow: keys and flags only), types the winners (:data:`TYPED`, from :data:`PARSED`
-where that pays; both made by the dialect) and then writes. The winning *parents* are kept in
+(:data:`WON`, narrow: keys and flags only), types the winners and writes. Documents that fit their
+columns are typed while they are written; the others by way of :data:`TYPED` (from :data:`PARSED`
+where that pays), so that what does not fit can be counted. The winning *parents* are kept in
 :data:`PARENTS` while their children are merged.
 
+Whatever differs between engines is in :class:`~.dialect.Dialect`; what is here is plain SQL.
 Values that come from outside are either staged or passed through :func:`literal`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from airflow_provider_stripe_app.streams.model import ColumnType
 
 STAGE = "_stripe_sync_stage"
 WON = "_stripe_sync_won"
+SAME = "_stripe_sync_same"
 PARSED = "_stripe_sync_parsed"
 TYPED = "_stripe_sync_typed"
 PARENTS = "_stripe_sync_parents"
+VANISHED = "_stripe_sync_vanished"
 
 STAGE_COLUMNS: tuple[tuple[str, ColumnType], ...] = (
     ("seq", "bigint"),
@@ -30,15 +34,27 @@ STAGE_COLUMNS: tuple[tuple[str, ColumnType], ...] = (
     ("event_id", "text"),
     ("livemode", "boolean"),
     ("parent_id", "text"),
+    ("fits", "boolean"),
     ("raw", "text"),
     ("typed_from", "text"),
 )
 """Name and :data:`~airflow_provider_stripe_app.streams.model.ColumnType` of what is staged."""
 
+KEY = ("account_id", "id")
+"""Primary key of every stream's table."""
+
+BY_KEY = "t.account_id = w.account_id AND t.id = w.id"
+
+KEEP_IF_NULL = frozenset({"_load_id", "_children_version"})
+"""Columns whose stored value survives a write that brings none."""
+
+TO_CONFIRM = "w.deleted_at IS NULL AND w.same_raw AND NOT w.is_new"
+"""Living winners whose JSON is what we have: version and marks only."""
+
+TO_BURY = "w.deleted_at IS NOT NULL AND NOT w.is_new"
+"""Rows that become tombstones; their columns and ``_raw`` stay (base.StagedRow)."""
 
 _TO_TYPE = "(w.is_new OR (w.deleted_at IS NULL AND NOT w.same_raw))"
-_TO_CONFIRM = "w.deleted_at IS NULL AND w.same_raw AND NOT w.is_new"
-_TO_BURY = "w.deleted_at IS NOT NULL AND NOT w.is_new"
 
 
 def identifier(name: str) -> str:
@@ -49,6 +65,11 @@ def identifier(name: str) -> str:
     if "\0" in name:
         raise ValueError("an identifier cannot hold NUL")
     return '"' + name.replace('"', '""') + '"'
+
+
+def names(columns: Iterable[str]) -> str:
+    """Return a list of quoted identifiers."""
+    return ", ".join(map(identifier, columns))
 
 
 def literal(value: str | int | bool | None) -> str:
@@ -62,6 +83,16 @@ def literal(value: str | int | bool | None) -> str:
     if "\0" in value:
         raise ValueError("a SQL text cannot hold NUL")
     return "'" + value.replace("'", "''") + "'"
+
+
+def assign(assignments: Iterable[tuple[str, str]]) -> str:
+    """Return what follows SET."""
+    return ", ".join(f"{identifier(name)} = {expression}" for name, expression in assignments)
+
+
+def insert(target: str, columns: Iterable[str], select: str) -> str:
+    """Insert the rows of a select, none of which is there."""
+    return f"INSERT INTO {target} ({names(columns)}) {select}"
 
 
 def beats(version: str, *, with_children: bool) -> str:
@@ -82,16 +113,19 @@ def beats(version: str, *, with_children: bool) -> str:
 def winners(target: str, stage: str, *, with_children: bool) -> str:
     """Select the staged rows that win: one per id, newer than the target's row or new.
 
-    Highest version first, the last staged among equals (EQUALITY §5).
+    Highest version first, the last staged among equals (EQUALITY §5). Whether the JSON is the same
+    is looked at later (:func:`same`), and only if a winner has a row already: documents are not
+    read here.
     """
     newer = beats("s.version", with_children=with_children)
     return f"""
-        SELECT s.seq, s.account_id, s.id, s.version, s.deleted_at, s.event_id,
+        SELECT s.seq, s.account_id, s.id, s.version, s.deleted_at, s.event_id, s.fits,
                t.id IS NULL AS is_new,
                coalesce(t.is_deleted, FALSE) AS was_deleted,
-               coalesce(t._raw = s.raw, FALSE) AS same_raw
-        FROM (SELECT *, row_number() OVER (PARTITION BY account_id, id
-                                           ORDER BY version DESC, seq DESC) AS place
+               FALSE AS same_raw
+        FROM (SELECT seq, account_id, id, version, deleted_at, event_id, fits,
+                     row_number() OVER (PARTITION BY account_id, id
+                                        ORDER BY version DESC, seq DESC) AS place
               FROM {stage}) AS s
         LEFT JOIN {target} AS t ON t.account_id = s.account_id AND t.id = s.id
         WHERE s.place = 1 AND (t.id IS NULL OR {newer})"""
@@ -101,11 +135,11 @@ def winning_children(target: str, stage: str, parents: str) -> str:
     """Select the staged children of living parents that won; version and event are the parent's."""
     return f"""
         SELECT s.seq, s.account_id, s.id, s.parent_version AS version,
-               s.deleted_at, s.parent_event AS event_id,
+               s.deleted_at, s.parent_event AS event_id, s.fits,
                t.id IS NULL AS is_new,
                coalesce(t.is_deleted, FALSE) AS was_deleted,
-               coalesce(t._raw = s.raw, FALSE) AS same_raw
-        FROM (SELECT c.seq, c.account_id, c.id, c.deleted_at, c.raw,
+               FALSE AS same_raw
+        FROM (SELECT c.seq, c.account_id, c.id, c.deleted_at, c.fits,
                      p.version AS parent_version, p.event_id AS parent_event,
                      row_number() OVER (PARTITION BY c.account_id, c.id
                                         ORDER BY p.version DESC, c.seq DESC) AS place
@@ -115,86 +149,72 @@ def winning_children(target: str, stage: str, parents: str) -> str:
         WHERE s.place = 1 AND (t.id IS NULL OR s.parent_version > t._version)"""
 
 
+def same(rows: str, won: str, stage: str) -> str:
+    """Select the winners whose JSON is what their row has.
+
+    :param rows: the target, see :meth:`~.dialect.Dialect.keyed`.
+    """
+    return f"""
+        SELECT w.seq
+        FROM {won} AS w JOIN {stage} AS s ON s.seq = w.seq
+        JOIN {rows} AS t ON {BY_KEY}
+        WHERE NOT w.is_new AND t._raw = s.raw"""
+
+
+def note_same(won: str, seqs: str) -> str:
+    """Note which winners :func:`same` found."""
+    return f"UPDATE {won} SET same_raw = TRUE WHERE seq IN (SELECT seq FROM {seqs})"
+
+
 def parents(won: str) -> str:
     """Select what children need to know of the parents that won."""
     return f"SELECT id, version, deleted_at, event_id FROM {won}"
 
 
-def to_type(won: str, stage: str) -> str:
-    """Select the winners whose JSON must be typed: new rows, and living rows whose JSON changed.
+def counts(won: str, stage: str) -> str:
+    """Count distinct staged ids, winners, new ones, those that were deleted, and that delete."""
+    return f"""
+        SELECT (SELECT count(DISTINCT id) FROM {stage}), count(*),
+               {_count("w.is_new")},
+               {_count("w.is_new AND w.deleted_at IS NULL")},
+               {_count("w.deleted_at IS NOT NULL AND NOT w.was_deleted")}
+        FROM {won} AS w"""
 
-    Columns: ``seq`` and ``doc``, the JSON text that is safe to type.
+
+def kinds(won: str) -> str:
+    """Count the updated; what is to be typed, fitting and not; to be confirmed; to be buried."""
+    changed = "NOT w.is_new AND w.deleted_at IS NULL AND (w.was_deleted OR NOT w.same_raw)"
+    return f"""
+        SELECT {_count(changed)}, {_count(f"{_TO_TYPE} AND w.fits")},
+               {_count(f"{_TO_TYPE} AND NOT w.fits")}, {_count(TO_CONFIRM)}, {_count(TO_BURY)}
+        FROM {won} AS w"""
+
+
+def to_write(won: str, stage: str, fits: bool | None) -> str:
+    """Select the winners to be typed and written: new ones, and living ones whose JSON changed.
+
+    ``doc`` is the JSON text that is safe to type.
+
+    :param fits: only those that fit their columns, or only the others; ``None`` for all.
     """
+    which = {True: " AND w.fits", False: " AND NOT w.fits", None: ""}[fits]
     return f"""
-        SELECT w.seq AS seq, coalesce(s.typed_from, s.raw) AS doc
-        FROM {won} AS w JOIN {stage} AS s ON s.seq = w.seq
-        WHERE {_TO_TYPE}"""
+        SELECT w.seq, w.account_id, w.id, w.version, w.deleted_at, w.event_id, s.livemode,
+               s.parent_id, s.raw, coalesce(s.typed_from, s.raw) AS doc
+        FROM {stage} AS s JOIN {won} AS w ON w.seq = s.seq
+        WHERE {_TO_TYPE}{which}"""
 
 
-KEEP_IF_NULL = frozenset({"_load_id", "_children_version"})
-"""Columns whose stored value survives a write that brings none."""
-
-
-def upsert(
-    target: str, cells: Sequence[tuple[str, str]], *, typed: str, won: str, stage: str
-) -> str:
-    """Insert or update the typed winners; that they win was decided under the fence.
-
-    :param cells: (column name, SQL expression over ``y`` typed, ``w`` won, ``s`` stage).
-    """
-    names = ", ".join(identifier(name) for name, _ in cells)
-    values = ", ".join(expression for _, expression in cells)
-    updates = ", ".join(
-        f"{quoted} = coalesce(excluded.{quoted}, t.{quoted})"
-        if name in KEEP_IF_NULL
-        else f"{quoted} = excluded.{quoted}"
-        for name, quoted in ((name, identifier(name)) for name, _ in cells)
-        if name not in ("account_id", "id")
-    )
-    return f"""
-        INSERT INTO {target} AS t ({names})
-        SELECT {values}
-        FROM {typed} AS y JOIN {won} AS w ON w.seq = y.seq JOIN {stage} AS s ON s.seq = y.seq
-        WHERE TRUE
-        ON CONFLICT (account_id, id) DO UPDATE SET {updates}"""
-
-
-def confirm(target: str, won: str, assignments: Sequence[tuple[str, str]]) -> str:
-    """Update the living winners whose JSON is what we have already: version and seen marks only.
-
-    :param assignments: (column, expression over ``t`` target and ``w`` won).
-    """
-    return f"""
-        UPDATE {target} AS t SET {_set(assignments)}
-        FROM {won} AS w
-        WHERE t.account_id = w.account_id AND t.id = w.id
-          AND {_TO_CONFIRM}"""
-
-
-def bury(target: str, won: str, assignments: Sequence[tuple[str, str]]) -> str:
-    """Make tombstones of existing rows; their columns and ``_raw`` stay (base.StagedRow)."""
-    return f"""
-        UPDATE {target} AS t SET {_set(assignments)}
-        FROM {won} AS w
-        WHERE t.account_id = w.account_id AND t.id = w.id
-          AND {_TO_BURY}"""
-
-
-def bury_children(
-    target: str,
-    parents_table: str,
-    parent_column: str,
-    account_id: str,
-    assignments: Sequence[tuple[str, str]],
-) -> str:
-    """Make tombstones of the children that the winning parents no longer have.
+def vanished(target: str, parents_table: str, parent_column: str, account_id: str) -> str:
+    """Select the children that the winning parents no longer have.
 
     Children that were in the set carry the parent's version by now, so the older ones were not
     in it; a dead parent has no set, so all of its living children are older.
     """
+    # CROSS JOIN: SQLite reads the tables in the order written, and the child's index helps.
     return f"""
-        UPDATE {target} AS t SET {_set(assignments)}
-        FROM {parents_table} AS w
+        SELECT t.account_id, t.id, w.version, w.deleted_at, w.event_id
+        FROM {parents_table} AS w CROSS JOIN {target} AS t
         WHERE t.account_id = {literal(account_id)} AND t.{identifier(parent_column)} = w.id
           AND NOT t.is_deleted AND t._version < w.version"""
 
@@ -207,24 +227,9 @@ def mark_seen(target: str, stage: str, account_id: str, load_id: int) -> str:
           AND (_load_id IS NULL OR _load_id <> {int(load_id)})"""
 
 
-def counts(won: str, stage: str) -> str:
-    """Count distinct staged ids; inserted, updated, newly deleted; to type, to confirm, to bury."""
-    return f"""
-        SELECT (SELECT count(DISTINCT id) FROM {stage}),
-               {_count("is_new AND deleted_at IS NULL")},
-               {_count("NOT is_new AND deleted_at IS NULL AND (was_deleted OR NOT same_raw)")},
-               {_count("deleted_at IS NOT NULL AND NOT was_deleted")},
-               {_count(_TO_TYPE)}, {_count(_TO_CONFIRM)}, {_count(_TO_BURY)}
-        FROM {won} AS w"""
-
-
-def refill(target: str, typed: str, stage: str, columns: Sequence[str]) -> str:
-    """Copy freshly typed columns into existing rows (back-fill of new columns)."""
-    sets = ", ".join(f"{identifier(name)} = y.{identifier(name)}" for name in columns)
-    return f"""
-        UPDATE {target} AS t SET {sets}
-        FROM {typed} AS y JOIN {stage} AS s ON s.seq = y.seq
-        WHERE t.account_id = s.account_id AND t.id = s.id"""
+def count(table: str) -> str:
+    """Count the rows of a table."""
+    return f"SELECT count(*) FROM {table}"
 
 
 def raws_holding(target: str, keys: Sequence[str], parameter: str, limit: int) -> str:
@@ -242,10 +247,6 @@ def raws_holding(target: str, keys: Sequence[str], parameter: str, limit: int) -
         WHERE (account_id > {parameter} OR (account_id = {parameter} AND id > {parameter}))
           AND ({likes})
         ORDER BY account_id, id LIMIT {int(limit)}"""
-
-
-def _set(assignments: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{identifier(name)} = {expression}" for name, expression in assignments)
 
 
 def _count(condition: str) -> str:

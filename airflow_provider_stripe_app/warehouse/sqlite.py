@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_stripe_app.api.split import text_of
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
 from airflow_provider_stripe_app.warehouse.columns import Slot
-from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, lost
-from airflow_provider_stripe_app.warehouse.session import Fault, Row, Session
+from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, Fitting, lost
+from airflow_provider_stripe_app.warehouse.session import Columns, Fault, Row, Session
 from airflow_provider_stripe_app.warehouse.sql import PARSED, identifier, literal
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
@@ -53,6 +54,10 @@ class SQLiteDialect(Dialect):
         """See the base class."""
         return f"CAST(strftime('%s', {moment}) AS INTEGER)"
 
+    def fitting(self, source: str, slots: Sequence[Slot]) -> Fitting | None:
+        """See the base class."""
+        return Fitting(f"({source}) AS d", [_fitting(slot) for slot in slots])
+
     def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
         """See the base class."""
         leaves = ", ".join(
@@ -77,6 +82,17 @@ class SQLiteDialect(Dialect):
 def json_path(path: Sequence[str]) -> str:
     """Return a JSON path as a SQL literal; keys never hold a double quote (columns.py)."""
     return literal("$" + "".join(f'."{key}"' for key in path))
+
+
+def _fitting(slot: Slot) -> str:
+    """Read a value that is known to be of the column's type."""
+    path = json_path(slot.path)
+    if slot.type == "json":
+        return f"nullif(d.doc -> {path}, 'null')"
+    value = f"d.doc ->> {path}"
+    if slot.type == "timestamp":
+        return f"strftime('%Y-%m-%d %H:%M:%S+00:00', {value}, 'unixepoch')"
+    return value
 
 
 def _expression(slot: Slot, leaf: str) -> str:
@@ -131,9 +147,14 @@ class SQLiteSession(Session):
     def _rows(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
         return list(self.connection.execute(statement, tuple(parameters)).fetchall())
 
-    def _load(
-        self, table: str, columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Row]
-    ) -> None:
+    def _load(self, table: str, columns: Sequence[tuple[str, ColumnType]], values: Columns) -> None:
+        rows = zip(
+            *(
+                map(text_of, v) if n == "raw" else v
+                for (n, _), v in zip(columns, values, strict=True)
+            ),
+            strict=True,
+        )
         cells = ", ".join(
             f"{identifier(name)} {self.dialect.types[type_]}"
             + (" PRIMARY KEY" if name == "seq" else "")

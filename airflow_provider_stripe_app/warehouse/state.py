@@ -14,8 +14,9 @@ from airflow_provider_stripe_app.warehouse.base import (
     StateKey,
     WarehouseError,
 )
+from airflow_provider_stripe_app.warehouse.dialect import Dialect
 from airflow_provider_stripe_app.warehouse.session import Row, Session
-from airflow_provider_stripe_app.warehouse.sql import identifier, literal
+from airflow_provider_stripe_app.warehouse.sql import literal, names
 
 STATE = "_stripe_sync_state"
 OBLIGATIONS = "_stripe_sync_obligations"
@@ -88,6 +89,8 @@ LAYOUTS: dict[str, _Layout] = {
 A column that is added here is added to tables of an earlier version too.
 """
 
+KEY = ("account_id", "livemode", "stream")
+
 _KEY = "account_id = ? AND livemode = ? AND stream = ?"
 
 
@@ -102,11 +105,11 @@ def ensure_tables(session: Session) -> None:
     types: dict[str, str] = {**dict(session.dialect.types.items()), "double": "DOUBLE PRECISION"}
     for name, (columns, key) in LAYOUTS.items():
         cells = [
-            f"{identifier(column)} {types[type_]}{' NOT NULL' if column in key else ''}"
+            session.dialect.column(column, types[type_], key=column in key)
             for column, type_ in columns
         ]
         if key:
-            cells.append(f"PRIMARY KEY ({', '.join(key)})")
+            cells.append(f"PRIMARY KEY ({names(key)})")
         session.run(
             f"create {name}",
             f"CREATE TABLE IF NOT EXISTS {session.table(name)} ({', '.join(cells)})",
@@ -114,7 +117,8 @@ def ensure_tables(session: Session) -> None:
         for column, type_ in _missing(session, name):
             session.run(
                 f"widen {name}",
-                f"ALTER TABLE {session.table(name)} ADD COLUMN {identifier(column)} {types[type_]}",
+                f"ALTER TABLE {session.table(name)} ADD COLUMN "
+                f"{session.dialect.column(column, types[type_], key=False)}",
             )
 
 
@@ -132,9 +136,13 @@ def claim(session: Session, key: StateKey, owner: str, ttl: float, run: str) -> 
     values = _values(key)
     session.run(
         "claim: first",
-        f"INSERT INTO {table} (account_id, livemode, stream, fence, batch, lease_until) "
-        "VALUES (?, ?, ?, 0, 0, 0) ON CONFLICT (account_id, livemode, stream) DO NOTHING",
-        values,
+        session.dialect.upsert(
+            table,
+            (*KEY, "fence", "batch", "lease_until"),
+            f"SELECT {', '.join(literal(value) for value in values)}, 0, 0, 0 WHERE TRUE",
+            KEY,
+            (),
+        ),
     )
     taken = session.run(
         "claim: take",
@@ -251,40 +259,44 @@ def owe(
         ("created", "bigint"),
     )
     session.lock_obligations(account_id)
-    session.load(_OWED, columns, rows)
-    staged = session.dialect.temp(_OWED)
-    session.run("owe", owe_statement(session.table(OBLIGATIONS), staged, account_id, livemode))
-    session.run("owe: drop", f"DROP TABLE {staged}")
+    session.load(_OWED, columns, list(zip(*rows, strict=True)))
+    dialect, table = session.dialect, session.table(OBLIGATIONS)
+    session.run("owe", owe_statement(dialect, table, dialect.temp(_OWED), account_id, livemode))
+    session.run("owe: drop", dialect.drop_temp(_OWED))
 
 
-def owe_statement(table: str, staged: str, account_id: str, livemode: bool) -> str:
+def owe_statement(
+    dialect: Dialect, table: str, staged: str, account_id: str, livemode: bool
+) -> str:
     """Return the upsert that folds staged obligations into the stored ones."""
-    newer = "excluded.closes_at > o.closes_at"
+    old, new = dialect.stored, dialect.incoming
+    newer = f"{new('closes_at')} > {old('closes_at')}"
     tie = (
-        "excluded.closes_at = o.closes_at "
-        "AND (excluded.ambiguous OR excluded.event_id <> o.event_id)"
+        f"{new('closes_at')} = {old('closes_at')} "
+        f"AND ({new('ambiguous')} OR {new('event_id')} <> {old('event_id')})"
     )
 
-    def pick(column: str, at_tie: str) -> str:
-        return (
-            f"{column} = CASE WHEN {newer} THEN excluded.{column} "
-            f"WHEN {tie} THEN {at_tie} ELSE o.{column} END"
+    def pick(column: str, at_tie: str) -> tuple[str, str]:
+        return column, (
+            f"CASE WHEN {newer} THEN {new(column)} WHEN {tie} THEN {at_tie} ELSE {old(column)} END"
         )
 
-    return f"""
-        INSERT INTO {table} AS o (account_id, livemode, stream, id, closes_at, event_id, effect,
-                                  ambiguous, payload, created)
-        SELECT {literal(account_id)}, {literal(livemode)}, stream, id, closes_at, event_id, effect,
-               ambiguous, payload, created
-        FROM {staged} WHERE TRUE ORDER BY stream, id
-        ON CONFLICT (account_id, livemode, stream, id) DO UPDATE SET
-            {pick("event_id", "o.event_id")},
-            {pick("effect", "'upsert'")},
-            {pick("ambiguous", "TRUE")},
-            {pick("payload", "NULL")},
-            created = coalesce(excluded.created, o.created),
-            {pick("closes_at", "o.closes_at")}
-        WHERE excluded.closes_at >= o.closes_at"""
+    own = ("id", "closes_at", "event_id", "effect", "ambiguous", "payload", "created")
+    select = (
+        f"SELECT {literal(account_id)}, {literal(livemode)}, stream, {names(own)} "
+        f"FROM {staged} WHERE TRUE ORDER BY stream, id"
+    )
+    updates = (
+        pick("effect", "'upsert'"),
+        pick("payload", "NULL"),
+        ("created", f"coalesce({new('created')}, {old('created')})"),
+        # In this order, for engines whose later assignments see what the earlier ones did: what
+        # the conditions look at comes last.
+        pick("ambiguous", "TRUE"),
+        pick("event_id", old("event_id")),
+        pick("closes_at", old("closes_at")),
+    )
+    return dialect.upsert(table, (*KEY, *own), select, (*KEY, "id"), updates)
 
 
 def due(
@@ -340,13 +352,14 @@ def settle(
     if has_table:
         deleted += session.run(
             "settle",
-            f"""DELETE FROM {table} AS o WHERE {_KEY} AND EXISTS (
-                SELECT 1 FROM {session.table(stream.name)} AS t
-                WHERE t.account_id = o.account_id AND t.id = o.id
+            f"""DELETE FROM {table} WHERE {_KEY} AND id IN (
+                SELECT o.id FROM {table} AS o JOIN {session.table(stream.name)} AS t
+                  ON t.account_id = o.account_id AND t.id = o.id
+                WHERE o.account_id = ? AND o.livemode = ? AND o.stream = ?
                   AND (t._version >= o.closes_at * 10 + 2
                        OR (NOT o.ambiguous AND t._version = o.closes_at * 10 + 1
                            AND t._event_id = o.event_id)))""",
-            key,
+            (*key, *key),
         )
     return deleted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_stripe_app.streams.model import ColumnType, Stream
@@ -18,11 +18,15 @@ from airflow_provider_stripe_app.warehouse.columns import (
     safe_copy,
 )
 from airflow_provider_stripe_app.warehouse.session import Row, Session
-from airflow_provider_stripe_app.warehouse.sql import identifier
+from airflow_provider_stripe_app.warehouse.sql import BY_KEY, KEY, identifier, names
 from airflow_provider_stripe_app.warehouse.state import COLUMN_MAP, TABLES
 
 BACKFILL_PAGE = 2000
 """Rows per step when a new column is filled from ``_raw``: bounds memory to a few MB."""
+
+
+_REMEMBER_AT_ONCE = 100
+_REFILL = "_stripe_sync_refill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +57,28 @@ def ensure(
     session: Session,
     capabilities: Capabilities,
     stream: Stream,
-    fields: Mapping[str, ColumnType],
     schema_version: int,
+    staging: Callable[[Sequence[Slot]], Mapping[str, ColumnType]],
 ) -> Table:
     """Make the table of a stream as it must be: created, widened, back-filled.
 
-    :param fields: unknown top-level fields seen, with the type to give them.
+    :param staging: given the columns known so far, returns the unknown top-level fields that are
+        to become columns too, with the type to give them.
     :raises ForeignTable: if a table of that name is not ours.
     :raises WarehouseError: if a newer version of this provider has written it.
     """
     target = session.table(stream.name)
-    plan, existing, version = _look(session, capabilities, stream, fields, schema_version)
+    looked = plan, existing, version = _look(session, capabilities, stream, {}, schema_version)
+    fields = staging(plan.slots)
+    if fields:
+        looked = plan, existing, version = _look(
+            session, capabilities, stream, fields, schema_version
+        )
     if plan.add or plan.remember or version != schema_version:
         # Somebody else may be doing the same: look again when nobody can.
-        session.lock_ddl()
-        plan, existing, version = _look(session, capabilities, stream, fields, schema_version)
+        if session.lock_ddl():
+            looked = _look(session, capabilities, stream, fields, schema_version)
+        plan, existing, version = looked
         _apply(session, stream, plan, bool(existing))
         _remember(session, stream.name, plan.remember, version, schema_version)
         if existing and plan.add:
@@ -151,16 +162,15 @@ def _apply(session: Session, stream: Stream, plan: Plan, existed: bool) -> None:
         for name, type_ in plan.add:
             session.run(
                 f"add {stream.name}.{name}",
-                f"ALTER TABLE {target} ADD COLUMN {identifier(name)} {types[type_]}",
+                f"ALTER TABLE {target} ADD COLUMN "
+                f"{session.dialect.column(name, types[type_], key=False)}",
             )
         return
-    key = ("account_id", "id")
     columns = ", ".join(
-        f"{identifier(name)} {types[type_]}{' NOT NULL' if name in key else ''}"
-        for name, type_ in plan.add
+        session.dialect.column(name, types[type_], key=name in KEY) for name, type_ in plan.add
     )
     session.run(
-        f"create {stream.name}", f"CREATE TABLE {target} ({columns}, PRIMARY KEY (account_id, id))"
+        f"create {stream.name}", f"CREATE TABLE {target} ({columns}, PRIMARY KEY ({names(KEY)}))"
     )
     if stream.parent_column is not None and session.dialect.child_index:
         name = identifier(f"{stream.name[:40]}_by_parent")
@@ -182,13 +192,19 @@ def column_of(slots: Sequence[Slot], catalogue_name: str) -> str:
 def _remember(
     session: Session, name: str, slots: Sequence[Slot], version: int | None, schema_version: int
 ) -> None:
-    known = len(_stored_map(session, name))
-    for position, slot in enumerate(slots, start=known):
+    known = len(_stored_map(session, name)) if slots else 0
+    for start in range(0, len(slots), _REMEMBER_AT_ONCE):
+        some = slots[start : start + _REMEMBER_AT_ONCE]
+        values = [
+            (name, json.dumps(slot.path), slot.name, slot.type, position)
+            for position, slot in enumerate(some, start=known + start)
+        ]
         session.run(
-            f"remember {name}.{slot.name}",
+            f"remember columns of {name}",
             f"INSERT INTO {session.table(COLUMN_MAP)} "
-            "(table_name, path, column_name, type, position) VALUES (?, ?, ?, ?, ?)",
-            (name, json.dumps(slot.path), slot.name, slot.type, position),
+            "(table_name, path, column_name, type, position) "
+            f"VALUES {', '.join(['(?, ?, ?, ?, ?)'] * len(some))}",
+            [value for row in values for value in row],
         )
     tables = session.table(TABLES)
     if version is None:
@@ -216,17 +232,22 @@ def _backfill(session: Session, target: str, plan: Plan) -> None:
 
 def _refill_page(session: Session, target: str, slots: Sequence[Slot], page: list[Row]) -> None:
     dialect = session.dialect
-    staged: list[Row] = [
-        (seq, account, id_, None, None, None, None, None, raw, safe_copy(raw))
-        for seq, (account, id_, raw) in enumerate(page)
-    ]
-    session.load(sql.STAGE, sql.STAGE_COLUMNS, staged)
+    nothing = [None] * len(page)
+    accounts, ids, raws = zip(*page, strict=True)
+    session.load(
+        sql.STAGE,
+        sql.STAGE_COLUMNS,
+        (range(len(page)), accounts, ids, *[nothing] * 6, raws, list(map(safe_copy, raws))),
+    )
     stage, typed = dialect.temp(sql.STAGE), dialect.temp(sql.TYPED)
     source = f"SELECT seq, coalesce(typed_from, raw) AS doc FROM {stage}"
     type_documents(session, "back-fill", source, slots)
-    names = [slot.name for slot in slots]
-    session.run("back-fill: write", sql.refill(target, typed, stage, names))
-    for table in (sql.TYPED, sql.PARSED, sql.STAGE):
+    # One table to update from: two would be a join in the statement.
+    refill = f"SELECT s.account_id, s.id, y.* FROM {typed} AS y JOIN {stage} AS s ON s.seq = y.seq"
+    session.run("back-fill: join", dialect.create_temp(_REFILL, refill))
+    sets = [(slot.name, f"w.{identifier(slot.name)}") for slot in slots]
+    session.run("back-fill: write", dialect.update(target, dialect.temp(_REFILL), BY_KEY, sets))
+    for table in (_REFILL, sql.TYPED, sql.PARSED, sql.STAGE):
         drop_temp(session, table)
 
 
@@ -251,4 +272,4 @@ def type_documents(session: Session, name: str, source: str, slots: Sequence[Slo
 
 def drop_temp(session: Session, table: str) -> None:
     """Drop a temporary table if it is there."""
-    session.run(f"drop {table}", f"DROP TABLE IF EXISTS {session.dialect.temp(table)}")
+    session.run(f"drop {table}", session.dialect.drop_temp(table))

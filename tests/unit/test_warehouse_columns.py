@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from airflow_provider_stripe_app.streams.model import Column, ColumnType, Stream
@@ -19,9 +20,10 @@ from airflow_provider_stripe_app.warehouse.columns import (
     plan_columns,
     safe_copy,
 )
+from airflow_provider_stripe_app.warehouse.documents import Look, safe_keys
 from airflow_provider_stripe_app.warehouse.duckdb import Shape
-from airflow_provider_stripe_app.warehouse.merge import stage_children, stage_rows
-from airflow_provider_stripe_app.warehouse.postgres import PostgresDialect, copy_text
+from airflow_provider_stripe_app.warehouse.postgres import PostgresDialect, copy_binary
+from airflow_provider_stripe_app.warehouse.staging import stage_children, stage_rows
 from airflow_provider_stripe_app.warehouse.state import fold
 
 STREAM = Stream(
@@ -35,6 +37,16 @@ STREAM = Stream(
         Column("n", ("n",), "bigint"),
     ),
 )
+WIDE = (
+    Slot(("id",), "id", "text"),
+    Slot(("n",), "n", "bigint"),
+    Slot(("at",), "at", "timestamp"),
+    Slot(("yes",), "yes", "boolean"),
+    Slot(("address", "city"), "city", "text"),
+    Slot(("of",), "of", "text", expandable=True),
+    Slot(("any",), "any", "json"),
+)
+SLOTS = plan_columns(STREAM, stored={}, existing=[], fields={}, limit=63).slots
 PARTS = Stream("parts", "part", "p", "", parent="things", inlined="parts", parent_column="thing")
 
 
@@ -135,15 +147,15 @@ def test_only_unknown_fields_of_living_objects_become_columns() -> None:
         }
     )
     rows = [StagedRow("t1", raw, 1), StagedRow("t2", '{"id":"t2","dead":1}', 1, deleted_at=1)]
-    staging = stage_rows(Batch(STREAM, "acct", False, rows), ["parts"])
+    staging = stage_rows(Batch(STREAM, "acct", False, rows), SLOTS, ["parts"])
     assert staging.fields == {"listed": "json", "new": "bigint"}
     livemode = [name for name, _ in sql.STAGE_COLUMNS].index("livemode")
-    assert [row[livemode] for row in staging.rows] == [True, False]
+    assert staging.columns[livemode] == [True, False]
 
 
 def test_a_childs_parent_is_no_new_column() -> None:
     batch = Batch(STREAM, "acct", False, [], {"parts": [StagedChild("t", "a", '{"thing":"t"}')]})
-    assert stage_children(batch, PARTS).fields == {}
+    assert stage_children(batch, PARTS, ()).fields == {}
 
 
 def test_text_that_no_engine_takes_is_mended_for_typing_only() -> None:
@@ -167,9 +179,85 @@ def test_what_comes_from_outside_is_quoted() -> None:
             quote("a\0b")
 
 
-def test_copy_text_survives_what_separates_fields_and_rows() -> None:
-    row = (1, None, True, 'a\tb\nc\rd\\n"', "\\N")
-    assert copy_text([row, (2,)]) == '1\t\\N\tt\ta\\tb\\nc\\rd\\\\n"\t\\\\N\n2\n'
+def test_a_binary_copy_is_what_the_manual_says() -> None:
+    columns: tuple[tuple[str, ColumnType], ...] = (
+        ("n", "bigint"),
+        ("yes", "boolean"),
+        ("raw", "text"),
+    )
+    raw = msgspec.json.decode(b'["\xc3\xa9"]', type=list[msgspec.Raw])[0]
+    sent = b"".join(copy_binary(columns, ([-2, None], [True, None], [raw, "a\tb"])))
+    assert sent == (
+        b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+        + b"\x00\x03" + b"\x00\x00\x00\x08" + b"\xff" * 7 + b"\xfe"
+        + b"\x00\x00\x00\x01\x01" + b'\x00\x00\x00\x04"\xc3\xa9"'
+        + b"\x00\x03" + b"\xff" * 8 + b"\x00\x00\x00\x03a\tb" + b"\xff\xff"
+    )  # fmt: skip
+    latin = b"".join(copy_binary(columns[2:], ([raw],), "iso8859-1"))
+    assert b'\x00\x00\x00\x03"\xe9"' in latin
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"n":1.0}',
+        '{"n":1e2}',
+        '{"n":"1"}',
+        '{"n":true}',
+        '{"n":9223372036854775808}',
+        '{"n":-9223372036854775809}',
+        '{"n":18446744073709551616}',
+        '{"at":-1}',
+        '{"at":253402300800}',
+        '{"yes":1}',
+        '{"address":{"city":1}}',
+        '{"address":"x"}',
+        '{"address":[]}',
+        '{"of":{"id":"x"}}',
+        '{"new":1}',
+        '{"new":null}',
+        "[]",
+        "{",
+    ],
+)
+def test_a_document_that_does_not_fit_is_found_out(wrong: str) -> None:
+    raw = msgspec.json.decode(f"[{wrong}]", type=list[msgspec.Raw])[0] if wrong != "{" else wrong
+    look = Look(WIDE, frozenset({"known"}))
+    assert (look.fits(wrong), look.fits(raw)) == ((False, None), (False, None))
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "{}",
+        '{"n":9223372036854775807,"at":253402300799,"yes":false}',
+        '{"n":-9223372036854775808,"at":0,"yes":null}',
+        '{"n":null,"at":null,"address":null,"of":null,"any":null,"known":null}',
+        '{"address":{"city":"x","other":1},"of":"id","any":[1,{"a":"b"}],"known":1}',
+    ],
+)
+def test_a_document_that_fits_is_no_work(right: str) -> None:
+    assert Look(WIDE, frozenset({"known"})).fits(right) == (True, None)
+
+
+def test_a_document_says_which_mode_it_is_of_and_only_with_a_boolean() -> None:
+    look = Look(WIDE, frozenset({"livemode"}))
+    for text, live in (("true", True), ("false", False), ('"yes"', "yes"), ("null", None)):
+        assert look.fits(f'{{"livemode":{text}}}') == (True, live)
+
+
+def test_columns_whose_paths_cross_make_no_shape() -> None:
+    crossed = (Slot(("a",), "a", "json"), Slot(("a", "b"), "b", "text"))
+    for slots in (crossed, crossed[::-1]):
+        assert Look(slots, frozenset()).fits("{}") == (False, None)
+
+
+def test_escaped_keys_are_found_in_slices_too() -> None:
+    text = r'{"\u0061":"x","b":"\u0061"}'
+    raw = msgspec.json.decode(f"[{text}]", type=list[msgspec.Raw])[0]
+    assert safe_keys(raw) == safe_keys(text) == r'{"a":"x","b":"\u0061"}'
+    harmless = msgspec.json.decode(r'[{"b":"\u0061: \""}]', type=list[msgspec.Raw])[0]
+    assert safe_keys(harmless) is harmless
 
 
 def test_a_struct_keeps_fields_apart_that_it_cannot_hold_together() -> None:

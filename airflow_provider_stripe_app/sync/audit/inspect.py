@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from airflow_provider_stripe_app.api.split import text_of
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.sync.audit.spool import Look
 from airflow_provider_stripe_app.sync.audit.verdict import Finding, differences, judge
@@ -66,14 +67,14 @@ class Inspector:
             replace(truth[id_], raw=row.raw, typed_from=safe_copy(row.raw))
             for id_, row in stored.items()
             if row is not None
-            and row.raw != truth[id_].raw
-            and not any(differences(stream, row.raw, truth[id_].raw))
+            and row.raw != text_of(truth[id_].raw)
+            and not any(differences(stream, row.raw, text_of(truth[id_].raw)))
         ]
         for id_, again in self._compare(tx, stream, same, newest).items():
             if again is not None:
                 stored[id_] = again
         findings = (
-            judge(stream, id_, _parent_of(truth[id_]), row, truth[id_].raw)
+            judge(stream, id_, _parent_of(truth[id_]), row, text_of(truth[id_].raw))
             for id_, row in stored.items()
         )
         return [finding for finding in findings if finding is not None]

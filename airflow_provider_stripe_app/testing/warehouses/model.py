@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from airflow_provider_stripe_app.api.split import Json
 from airflow_provider_stripe_app.testing.warehouses.lab import Place, gone, merge, part, thing
 from airflow_provider_stripe_app.warehouse.base import StagedChild, StagedRow, TableChange
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
@@ -21,8 +22,8 @@ class Model:
     :ivar parts: id → (version, parent, raw, deleted).
     """
 
-    things: dict[str, tuple[int, str, bool]] = field(default_factory=dict)
-    parts: dict[str, tuple[int, str, str, bool]] = field(default_factory=dict)
+    things: dict[str, tuple[int, Json, bool]] = field(default_factory=dict)
+    parts: dict[str, tuple[int, str, Json, bool]] = field(default_factory=dict)
 
     def merge(self, rows: list[StagedRow], parts: list[StagedChild]) -> dict[str, TableChange]:
         best: dict[str, StagedRow] = {}
