@@ -74,7 +74,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": [f"{PACKAGE}.operators.sync", f"{PACKAGE}.operators.audit"],
+                "python-modules": [
+                    f"{PACKAGE}.operators.{module}" for module in ("sync", "audit", "task_group")
+                ],
             }
         ],
         "hooks": [

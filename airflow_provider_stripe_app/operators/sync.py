@@ -75,6 +75,8 @@ class StripeSyncOperator(BaseOperator):
         says otherwise). It is not called ``start_date`` because that is Airflow's own argument: one
         in ``default_args`` would silently filter data.
     :param workers: threads that fetch from Stripe.
+    :param rate_share: part of the account's requests per second that this task may use, for several
+        tasks on one account; see :class:`.StripeAppHook`.
     :return: per table what was inserted, updated, deleted and unchanged, requests and seconds.
     :raises AirflowFailException: when a retry cannot mend it: a permission is missing, the app has
         to be installed again, an argument or a table is wrong.
@@ -103,6 +105,7 @@ class StripeSyncOperator(BaseOperator):
         mode: str = "auto",
         sync_start_date: str | None = None,
         workers: int = 12,
+        rate_share: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,6 +116,7 @@ class StripeSyncOperator(BaseOperator):
         self.mode = mode
         self.sync_start_date = sync_start_date
         self.workers = workers
+        self.rate_share = rate_share
         self.outlets = [*self.outlets, *_assets(stripe_app_conn_id, streams)]
         self.dashboard_url = ""
 
@@ -145,7 +149,7 @@ class StripeSyncOperator(BaseOperator):
 
         options = self._options(context)
         warehouse = warehouse_from_connection(self.warehouse_conn_id, self.schema)
-        hook = StripeAppHook(self.stripe_app_conn_id)
+        hook = StripeAppHook(self.stripe_app_conn_id, rate_share=self.rate_share)
         account_id, livemode = hook.identity()
         self.dashboard_url = dashboard_address(account_id, livemode)
         self.log.info(
