@@ -42,12 +42,14 @@ _NAMESPACES = frozenset(
         "forwarding",
         "identity",
         "issuing",
+        "product_catalog",
         "radar",
         "reporting",
         "sigma",
         "tax",
         "terminal",
         "test_helpers",
+        "three_d_secure",
         "treasury",
     }
 )

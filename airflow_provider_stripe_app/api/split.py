@@ -74,6 +74,7 @@ class ParentItem(Item, frozen=True):
 class _Head(msgspec.Struct):
     id: str
     created: Any = None
+    date: Any = None  # what invoice items have instead
 
 
 class _Inlined(msgspec.Struct):
@@ -186,7 +187,7 @@ def head(raw: msgspec.Raw | bytes) -> tuple[str, int | None]:
     :raises MalformedBody: if it has no id.
     """
     found = decode(_head, raw)
-    created = found.created
+    created = found.date if found.created is None else found.created
     return found.id, created if type(created) is int else None
 
 

@@ -152,7 +152,8 @@ class Feed:
             raise FeedGap((last_date - old.cursor) / 86_400)
         if reducer.unknown:
             self._ctx.summary.unknown_events.update(reducer.unknown)
-        state = replace(old, cursor=max(old.cursor, upto))
+        heard_at = max(old.heard_at, reducer.heard_at)
+        state = replace(old, cursor=max(old.cursor, upto), heard_at=heard_at)
         if wanted.deep:
             self.blind = self._blind(old.streams)
             seen = {n: c for n, c in old.streams.items() if n not in self.blind}
@@ -162,11 +163,15 @@ class Feed:
     def _blind(self, covered: Iterable[str]) -> dict[str, PermissionMissing]:
         """Ask for one object of each covered stream, to know that its events are not hidden.
 
+        A stream whose newest objects are listed every day is asked by that already.
+
         Asked once for each deep sweep: what was hidden and shown again between two sweeps is read
         by the second one; what is hidden during a sweep is found here, and re-listed later.
         """
         missing = {}
         for stream in (STREAMS[name] for name in covered if name in STREAMS):
+            if not stream.creates:
+                continue
             try:
                 self._ctx.read(partial(self._probe, stream))
             except PermissionMissing as error:

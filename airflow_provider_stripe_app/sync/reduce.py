@@ -60,11 +60,13 @@ class Reducer:
         self.owed: dict[Key, Obligation] = {}
         self.unknown: dict[str, int] = {}
         self.events = 0
+        self.heard_at = 0
 
     def add(self, events: Iterable[EventItem]) -> None:
         """Take events in, in any order."""
         for event in events:
             self.events += 1
+            self.heard_at = max(self.heard_at, event.created)
             rules = rules_for(event.type)
             if rules is None:
                 self.unknown[event.type] = self.unknown.get(event.type, 0) + 1
@@ -95,7 +97,7 @@ class Reducer:
             event_id=event.id,
             effect="gone" if rule.effect == "gone" else "upsert",
             payload=event.object_raw if usable else None,
-            created=event.object_created if own else None,
+            created=_second(data.get(stream.created_field or "")) if own else None,
         )
         key = (rule.stream, object_id)
         self.owed[key] = newest(self.owed.get(key), new)
@@ -110,10 +112,14 @@ def is_left_out(data: Mapping[str, Any], start_date: int | None) -> bool:
     :param data: the decoded object.
     :param start_date: unix second before which objects are left out.
     """
-    created = data.get("created")
+    created = data.get("created", data.get("date"))  # invoice items have `date`
     if start_date is not None and isinstance(created, int) and created < start_date:
         return True
     return data.get("test_clock") is not None
+
+
+def _second(value: Any) -> int | None:
+    return value if type(value) is int else None
 
 
 def _at(data: Any, path: tuple[str, ...]) -> str | None:

@@ -47,11 +47,13 @@ class Capabilities:
 
     :param identifier_length: longest identifier in bytes.
     :param single_writer_process: the database file admits one writing process at a time.
+    :param transactional_ddl: a rollback also undoes changes of tables.
     """
 
     name: str
     identifier_length: int
     single_writer_process: bool
+    transactional_ddl: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +353,23 @@ class Transaction(Protocol):
         + 1`` with the same ``_event_id``. With a missing table only ``forgive`` counts.
 
         :return: how many were deleted.
+        """
+        ...
+
+    def count_open(self, stream: Stream, account_id: str, livemode: bool) -> tuple[int, int]:
+        """Return how many living objects of a stream are open, and how many there are.
+
+        :param stream: one with ``open_while``.
+        """
+        ...
+
+    def owe_open(self, stream: Stream, account_id: str, livemode: bool, now: int) -> None:
+        """Make the open objects of a stream owed that were last read before ``now``.
+
+        Those that do not change before a time of their own (``open_while.until``) only then.
+
+        :param stream: one with ``open_while``.
+        :param now: unix second by Stripe's clock: what is read from then on closes it.
         """
         ...
 
