@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -16,6 +17,7 @@ from airflow_provider_stripe_app.api.split import (
     decode,
     sanitize,
 )
+from airflow_provider_stripe_app.api.transport import Reply, date_of
 
 ItemT = TypeVar("ItemT")
 
@@ -94,3 +96,20 @@ def says_deleted(body: bytes) -> bool:
     """
     check_text(body)
     return decode(_probe, sanitize(body) or body).deleted is True
+
+
+def sent_at_of(reply: Reply, date: int) -> int:
+    """Return the second that is not after the request left, see :class:`Answer`."""
+    return math.floor(date - reply.round_trip)
+
+
+def answer_of(reply: Reply, *, deleted: bool = False, missing: bool = False) -> Answer:
+    """Return a reply as an answer.
+
+    :raises StripeApiError: if it has no ``Date``.
+    """
+    date = date_of(reply.headers)
+    at = sent_at_of(reply, date)
+    return Answer(
+        reply.status, reply.headers, reply.body, at, date, deleted=deleted, missing=missing
+    )

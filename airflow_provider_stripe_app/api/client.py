@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 import time
@@ -26,7 +25,9 @@ from airflow_provider_stripe_app.api.answer import (
     Page,
     PageOf,
     ParentPage,
+    answer_of,
     says_deleted,
+    sent_at_of,
 )
 from airflow_provider_stripe_app.api.errors import (
     NotStripe,
@@ -101,10 +102,11 @@ class StripeClient:
     :param retry: how patient to be.
     :param sleep: waits for seconds (tests).
 
-    ``requests`` counts every HTTP request sent, by purpose, retries included: reads are a cost
-    (STRIPE.md §2, read allocation). ``throttled`` counts the answers 429 by Stripe's reason for
-    them; ``lock_timeout`` and other codes stand for those without. ``pulse`` knows
-    how long answers take.
+    ``requests`` counts every HTTP request sent, by purpose, retries included: reads are a cost.
+    ``throttled`` counts the answers 429 by Stripe's reason; ``lock_timeout`` and other codes stand
+    for those without. ``pulse`` knows how long answers take. ``date`` is Stripe's time of the
+    newest answer, unix seconds. ``gate`` is called with the purpose before each request; what it
+    raises ends the call, and nothing is sent.
     """
 
     def __init__(
@@ -120,6 +122,8 @@ class StripeClient:
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
+        self.date: int | None = None
+        self.gate: Callable[[str], None] | None = None
         self.pulse = Pulse()
         self.limiter = limiter
         self._tokens = tokens
@@ -162,8 +166,11 @@ class StripeClient:
         except ObjectMissing as missing:
             if not missing_ok or missing.reply is None:
                 raise
-            return _answer(missing.reply, missing=True)
-        return _answer(reply, deleted=deleted)
+            answer = answer_of(missing.reply, missing=True)
+        else:
+            answer = answer_of(reply, deleted=deleted)
+        self.date = answer.date
+        return answer
 
     # -- lists
 
@@ -268,8 +275,8 @@ class StripeClient:
     ) -> PageOf[T]:
         call = self._new_call("GET", path, params, None, purpose, permission)
         reply, (items, has_more) = self._run(call, split)
-        date = date_of(reply.headers)
-        return PageOf(items, has_more, _sent_at(reply, date), date)
+        self.date = date = date_of(reply.headers)
+        return PageOf(items, has_more, sent_at_of(reply, date), date)
 
     def _run(self, call: _Call, parse: Callable[[bytes], T]) -> tuple[Reply, T]:
         """Send until it works or there is no hope; ``parse`` failing means a damaged answer."""
@@ -289,7 +296,14 @@ class StripeClient:
                 continue
             self._after_refusal(call, reply)
 
+    def counted(self) -> Counter[str]:
+        """Return a copy of ``requests`` as of one moment, while others go on counting."""
+        with self._lock:
+            return self.requests.copy()
+
     def _send(self, call: _Call, token: str) -> Reply:
+        if self.gate is not None:
+            self.gate(call.purpose)
         if self.limiter is not None:
             self.limiter.acquire(call.name)
         with self._lock:
@@ -344,7 +358,7 @@ class StripeClient:
         if redirected or looks_like_html(reply.headers.get("Content-Type"), reply.body):
             return not_stripe(reply.status, self._transport.host, reply.body)
         try:
-            sent_at = _sent_at(reply, date_of(reply.headers))
+            sent_at = sent_at_of(reply, date_of(reply.headers))
         except StripeApiError:
             sent_at = None
         error = classify(
@@ -385,15 +399,3 @@ class StripeClient:
         next_try = call.tries + 1
         log.log(level, "%s: %s trouble, try %d in %.1f s", call.name, trouble, next_try, seconds)
         self._sleep(seconds)
-
-
-def _sent_at(reply: Reply, date: int) -> int:
-    return math.floor(date - reply.round_trip)
-
-
-def _answer(reply: Reply, *, deleted: bool = False, missing: bool = False) -> Answer:
-    date = date_of(reply.headers)
-    sent_at = _sent_at(reply, date)
-    return Answer(
-        reply.status, reply.headers, reply.body, sent_at, date, deleted=deleted, missing=missing
-    )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.sync.meter import Meter
 from airflow_provider_stripe_app.sync.options import SyncOptions
 from airflow_provider_stripe_app.sync.summary import RunSummary
 from airflow_provider_stripe_app.warehouse.base import (
@@ -48,12 +49,16 @@ class Context:
     summary: RunSummary
     claims: dict[str, Claim] = field(default_factory=dict)
     renewed_at: float = 0.0
+    meter: Meter = field(init=False)
     _writer: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stripe-merge")
     )
     _reader: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stripe-read")
     )
+
+    def __post_init__(self) -> None:
+        self.meter = Meter(self.client, self.account_id, self.livemode, self.options.max_requests)
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         """Run ``work`` in a transaction of its own, in the writer thread.
@@ -63,7 +68,11 @@ class Context:
 
         def in_transaction() -> T:
             with self.warehouse.transaction() as tx:
-                return work(tx)
+                result = work(tx)
+                # Last, so that no other run waits for it longer than a commit takes.
+                requests = self.meter.write(tx)
+            self.meter.committed(requests)
+            return result
 
         return self._writer.submit(in_transaction)
 
@@ -155,10 +164,20 @@ class Context:
         finally:
             try:
                 self.release(*list(self.claims))
+                self._keep_requests()
                 self._close()
             finally:
                 self._reader.shutdown()
                 self._writer.shutdown()
+
+    def _keep_requests(self) -> None:
+        """Write down what an error has left uncounted; trouble must not hide that error."""
+        if not self.meter.unwritten:
+            return
+        try:
+            self.write(lambda _: None)
+        except Exception as error:
+            log.warning("The last requests could not be counted: %s", error)
 
     def _close(self) -> None:
         try:

@@ -70,7 +70,10 @@ class RunSummary:
 
     :param requests: purpose → number of requests to Stripe.
     :param throttled: reason → number of answers 429, each of which cost a request and a pause.
-    :param complete_to: unix second up to which every change is in the tables.
+    :param complete_to: unix second up to which every change is in the tables; ``None`` if that is
+        not so of every stream.
+    :param reads: what the account's reads have cost in 30 days, against its budget.
+    :param unfinished: stream → why it has not come to its end, though nothing is wrong.
     """
 
     account_id: str
@@ -81,6 +84,8 @@ class RunSummary:
     complete_to: int | None = None
     unknown_events: dict[str, int] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
+    reads: Mapping[str, Any] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
 
     def table(self, name: str) -> StreamSummary:
         """Return the summary of one table, made on first use."""
@@ -95,6 +100,8 @@ class RunSummary:
             "requests": dict(self.requests),
             "throttled": dict(self.throttled),
             "complete_to": self.complete_to,
+            "reads": dict(self.reads),
+            "unfinished": dict(self.unfinished),
         }
 
 

@@ -40,7 +40,8 @@ def seconds(
               AND NOT EXISTS (SELECT 1 FROM owed WHERE owed.id = t.id)
         ),
         counted AS (
-            SELECT born, sum(due) AS due, count(*) AS n FROM listed WHERE born IS NOT NULL GROUP BY born
+            SELECT born, sum(due) AS due, count(*) AS n FROM listed
+            WHERE born IS NOT NULL GROUP BY born
         ),
         ranked AS (SELECT born, due, n, sum(n) OVER (ORDER BY born) AS through FROM counted)
         SELECT born, due, through - n, through FROM ranked WHERE due > 0 AND born > ?
