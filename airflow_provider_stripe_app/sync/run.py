@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.errors import PermissionMissing, StripeApiError
@@ -19,7 +18,7 @@ from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.sync import recheck
+from airflow_provider_stripe_app.sync.budget import RequestCapReached
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.feed import Feed, FeedGap
 from airflow_provider_stripe_app.sync.fetch import Fetched
@@ -27,7 +26,7 @@ from airflow_provider_stripe_app.sync.load import Job, Loader
 from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
 from airflow_provider_stripe_app.sync.plan import Plan, plan
-from airflow_provider_stripe_app.sync.state import FEED, FeedState, StreamState
+from airflow_provider_stripe_app.sync.state import ANY_RUN, FEED, FeedState, StreamState
 from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
 from airflow_provider_stripe_app.sync.workoff import WorkOff
 from airflow_provider_stripe_app.warehouse.base import Transaction, Warehouse
@@ -82,6 +81,10 @@ def run_sync(
     ctx = Context(client, warehouse, account_id, livemode, options, summary)
     with ctx.open():
         Run(ctx, units_of(streams)).run()
+    reads = ctx.meter.reads(options.read_budget)
+    if warning := reads.warning():
+        log.warning("%s: %s", account_id, warning)
+    summary.reads = reads.as_dict()
     summary.requests = dict(client.requests)
     summary.throttled = dict(client.throttled)
     if summary.errors:
@@ -115,11 +118,14 @@ class Run:
         """Do everything; errors of single streams are left in the summary."""
         plans = self._plan()
         feed = self._start(plans)
+        if self._ctx.options.max_requests is not None:
+            # First, so that what a load uses up of the cap does not keep the others from it.
+            for unit in self._units:
+                if plans[unit.name].action == "follow" and unit.name not in self._feed.blind:
+                    self._work_off(unit, feed)
         loads = [u for u in self._units if plans[u.name].action != "follow"]
-        looks = self._look_further(feed, [u for u in self._units if u not in loads])
-        if loads or looks:
-            self._load([*loads, *looks])
         if loads:
+            self._load(loads)
             self._sweep(loads)
             feed = self._feed.run({})
         self._fail_uncovered(feed)
@@ -211,35 +217,6 @@ class Run:
             ),
         )
 
-    def _look_further(self, feed: FeedState, units: Sequence[Unit]) -> list[Unit]:
-        """Make owed, and begin to list, what is due beside what events tell.
-
-        :return: the units of which something is to be listed.
-        """
-        found = []
-        for unit in units:
-            state, now = self._states[unit.name], feed.cursor + self._ctx.options.lag
-            if unit.name in self._feed.blind or unit.name in self._ctx.summary.errors:
-                continue
-            counts = self._count_open(unit) if recheck.chooses(unit.stream, state, now) else None
-            look = recheck.look(unit.stream, state, feed, now, self._ctx.options.lag, counts)
-            if look.state == state:
-                continue
-            self._ctx.write(partial(self._begin_look, unit=unit, look=look, now=now))
-            self._states[unit.name] = look.state
-            if look.state.phase == "window":
-                found.append(unit)
-        return found
-
-    def _count_open(self, unit: Unit) -> tuple[int, int]:
-        ctx = self._ctx
-        return ctx.write(lambda tx: tx.count_open(unit.stream, ctx.account_id, ctx.livemode))
-
-    def _begin_look(self, tx: Transaction, unit: Unit, look: recheck.Look, now: int) -> None:
-        tx.advance(self._ctx.claims[unit.name], look.state.to_json())
-        if look.owe:
-            tx.owe_open(unit.stream, self._ctx.account_id, self._ctx.livemode, now)
-
     def _load(self, units: Sequence[Unit]) -> None:
         jobs = [Job(u, self._states[u.name]) for u in units]
         Loader(self._ctx, jobs, self._feed_if_due).run()
@@ -255,9 +232,9 @@ class Run:
 
     def _sweep(self, units: Sequence[Unit]) -> None:
         for unit in units:
-            state = self._states[unit.name]
-            if unit.name in self._ctx.summary.errors or state.phase != "sweep":
+            if unit.name in self._stopped:
                 continue
+            state = self._states[unit.name]
             try:
                 WorkOff(self._ctx, unit, state).unseen()
             except StripeApiError as error:
@@ -288,7 +265,7 @@ class Run:
                 table.seconds = time.monotonic() - self._began
             made = sum(n for p, n in requests.items() if p.partition(":")[2] == unit.name)
             summary.table(unit.name).requests = made
-        if not summary.errors:
+        if not self._stopped:
             summary.complete_to = feed.cursor
 
     def _store_and_release(self, tx: Transaction) -> None:
@@ -298,7 +275,11 @@ class Run:
             tx.release(claim)
 
     def _healthy(self) -> list[Unit]:
-        return [u for u in self._units if u.name not in self._ctx.summary.errors]
+        return [u for u in self._units if u.name not in self._stopped]
+
+    @property
+    def _stopped(self) -> set[str]:
+        return {*self._ctx.summary.errors, *self._ctx.summary.unfinished}
 
     def _fail_uncovered(self, feed: FeedState) -> None:
         for unit in self._healthy():
@@ -309,6 +290,9 @@ class Run:
                 self._failed(unit, CoverageLost(unit.name))
 
     def _failed(self, unit: Unit, error: Exception) -> None:
+        if isinstance(error, RequestCapReached):
+            self._unfinished(unit, error)
+            return
         log.error("%s: %s", unit.name, error)
         self._ctx.summary.errors[unit.name] = error
         if isinstance(error, PermissionMissing):
@@ -316,6 +300,14 @@ class Run:
             # §2).
             state = self._states[unit.name]
             self._store(unit, replace(state, relist="its permission was missing for a while"))
+
+    def _unfinished(self, unit: Unit, reached: RequestCapReached) -> None:
+        """Leave a stream as it is for a later run, which need not be a retry of this one."""
+        log.warning("%s is not finished: %s", unit.name, reached)
+        self._ctx.summary.unfinished[unit.name] = str(reached)
+        state = self._states[unit.name]
+        if state.phase in {"load", "sweep"}:
+            self._states[unit.name] = replace(state, load_run=ANY_RUN)
 
     def _store(self, unit: Unit, state: StreamState) -> None:
         """Store a state; the tables exist from a load's first state on, empty or not."""
