@@ -38,7 +38,10 @@ def decode(raw: bytes) -> Any:
 
 def pretty(raw: bytes) -> bytes:
     """Indent JSON as Stripe does, without touching any value."""
-    return msgspec.json.format(raw, indent=2)
+    try:
+        return msgspec.json.format(raw, indent=2)
+    except msgspec.DecodeError:  # a lone surrogate, see encode()
+        return json.dumps(json.loads(raw), indent=2).encode()
 
 
 def with_volatile_urls(raw: bytes, token: str) -> bytes:
