@@ -50,6 +50,8 @@ class SyncOptions:
     :param feed_interval: seconds between feed passes while a full load runs.
     :param lease_ttl: seconds until the lease of a dead run expires.
     :param lease_wait: seconds to wait for another run's lease before giving up.
+    :param relist_days: longest time between two full lists of a stream with changes that no event
+        tells of; ``None`` for never. Not in ``incremental`` mode.
     :param progress_seconds: seconds between two progress lines.
     :param read_budget: requests that the account may make in 30 days: a run that exceeds it says
         so. ``None`` for what Stripe allots to every account at least.
@@ -72,6 +74,7 @@ class SyncOptions:
     feed_interval: float = 300.0
     lease_ttl: float = 120.0
     lease_wait: float = 900.0
+    relist_days: float | None = 7.0
     progress_seconds: float = 5.0
     read_budget: int | None = None
     max_requests: int | None = None

@@ -7,6 +7,7 @@ from typing import Literal
 
 from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
+from airflow_provider_stripe_app.sync.recheck import relist_due
 from airflow_provider_stripe_app.sync.state import ANY_RUN, FeedState, StreamState
 
 Action = Literal["load", "resume", "follow"]
@@ -52,6 +53,8 @@ def _why_relist(
 ) -> str:
     coverage = feed.streams.get(unit.name) if feed else None
     missing = [c.name for c in unit.children if c.name not in state.children]
+    now = feed.cursor + options.lag if feed else 0
+    again = options.mode == "auto" and relist_due(unit.stream, state, now, options.relist_days)
     resumable = state.phase != "live" and state.load_run in {ANY_RUN, options.run or ANY_RUN}
     reasons = (
         (options.mode == "full" and not resumable, "mode is full"),
@@ -65,6 +68,10 @@ def _why_relist(
         (
             coverage is None or coverage.since > state.load_id,
             "the change feed has not covered it without a gap",
+        ),
+        (
+            again,
+            f"no event tells of all its changes, so it is every {options.relist_days:g} days",
         ),
     )
     return next((text for holds, text in reasons if holds), "")

@@ -60,11 +60,13 @@ class Reducer:
         self.owed: dict[Key, Obligation] = {}
         self.unknown: dict[str, int] = {}
         self.events = 0
+        self.heard_at = 0
 
     def add(self, events: Iterable[EventItem]) -> None:
         """Take events in, in any order."""
         for event in events:
             self.events += 1
+            self.heard_at = max(self.heard_at, event.created)
             rules = rules_for(event.type)
             if rules is None:
                 self.unknown[event.type] = self.unknown.get(event.type, 0) + 1
@@ -110,7 +112,7 @@ def is_left_out(data: Mapping[str, Any], start_date: int | None) -> bool:
     :param data: the decoded object.
     :param start_date: unix second before which objects are left out.
     """
-    created = data.get("created")
+    created = data.get("created", data.get("date"))  # invoice items have `date`
     if start_date is not None and isinstance(created, int) and created < start_date:
         return True
     return data.get("test_clock") is not None

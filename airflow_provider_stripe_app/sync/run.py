@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.errors import PermissionMissing, StripeApiError
@@ -18,6 +19,7 @@ from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
+from airflow_provider_stripe_app.sync import recheck
 from airflow_provider_stripe_app.sync.budget import RequestCapReached
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.feed import Feed, FeedGap
@@ -124,8 +126,10 @@ class Run:
                 if plans[unit.name].action == "follow" and unit.name not in self._feed.blind:
                     self._work_off(unit, feed)
         loads = [u for u in self._units if plans[u.name].action != "follow"]
+        looks = self._look_further(feed, [u for u in self._units if u not in loads])
+        if loads or looks:
+            self._load([*loads, *looks])
         if loads:
-            self._load(loads)
             self._sweep(loads)
             feed = self._feed.run({})
         self._fail_uncovered(feed)
@@ -217,6 +221,35 @@ class Run:
             ),
         )
 
+    def _look_further(self, feed: FeedState, units: Sequence[Unit]) -> list[Unit]:
+        """Make owed, and begin to list, what is due beside what events tell.
+
+        :return: the units of which something is to be listed.
+        """
+        found = []
+        for unit in units:
+            state, now = self._states[unit.name], feed.cursor + self._ctx.options.lag
+            if unit.name in self._feed.blind or unit.name in self._ctx.summary.errors:
+                continue
+            counts = self._count_open(unit) if recheck.chooses(unit.stream, state, now) else None
+            look = recheck.look(unit.stream, state, feed, now, self._ctx.options.lag, counts)
+            if look.state == state:
+                continue
+            self._ctx.write(partial(self._begin_look, unit=unit, look=look, now=now))
+            self._states[unit.name] = look.state
+            if look.state.phase == "window":
+                found.append(unit)
+        return found
+
+    def _count_open(self, unit: Unit) -> tuple[int, int]:
+        ctx = self._ctx
+        return ctx.write(lambda tx: tx.count_open(unit.stream, ctx.account_id, ctx.livemode))
+
+    def _begin_look(self, tx: Transaction, unit: Unit, look: recheck.Look, now: int) -> None:
+        tx.advance(self._ctx.claims[unit.name], look.state.to_json())
+        if look.owe:
+            tx.owe_open(unit.stream, self._ctx.account_id, self._ctx.livemode, now)
+
     def _load(self, units: Sequence[Unit]) -> None:
         jobs = [Job(u, self._states[u.name]) for u in units]
         Loader(self._ctx, jobs, self._feed_if_due).run()
@@ -232,9 +265,9 @@ class Run:
 
     def _sweep(self, units: Sequence[Unit]) -> None:
         for unit in units:
-            if unit.name in self._stopped:
-                continue
             state = self._states[unit.name]
+            if unit.name in self._stopped or state.phase != "sweep":
+                continue
             try:
                 WorkOff(self._ctx, unit, state).unseen()
             except StripeApiError as error:

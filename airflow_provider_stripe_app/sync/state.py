@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +16,10 @@ FEED = "_events"
 ANY_RUN = "*"
 """In place of the run that began a load: any run may go on with it, since a cap has stopped it."""
 
-Phase = Literal["load", "sweep", "live"]
+Phase = Literal["load", "sweep", "live", "window"]
+
+LISTED: Mapping[Phase, Phase] = {"load": "sweep", "window": "live"}
+"""What follows a phase that lists, once nothing remains to be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,8 @@ class StreamState:
 
     :param api_version: Stripe version of the rows; another one means a full re-list.
     :param phase: ``load`` (ranges remain), ``sweep`` (rows that the load has not seen are
-        confirmed) or ``live`` (fed by events).
+        confirmed), ``live`` (fed by events) or ``window`` (live, and the newest objects are being
+        listed).
     :param load_id: unix second at which the current or last full load began (its T0).
     :param load_run: the run that began the load, so that its retries resume instead of starting
         again.
@@ -33,6 +38,9 @@ class StreamState:
     :param start_date: objects created before this unix second are left out; ``None`` for no limit.
     :param complete_to: the table holds every change up to this unix second.
     :param relist: why the next run has to list everything again; empty if it need not.
+    :param newest_at: unix second at which the newest objects were last listed, for a stream whose
+        new objects no event tells of; ``None``: by the load.
+    :param opened_at: unix second at which the open objects were last looked at; as above.
     """
 
     api_version: str
@@ -44,6 +52,8 @@ class StreamState:
     start_date: int | None = None
     complete_to: int | None = None
     relist: str = ""
+    newest_at: int | None = None
+    opened_at: int | None = None
 
     def to_json(self) -> str:
         """Return the state as JSON text."""
@@ -80,11 +90,14 @@ class FeedState:
     :param cursor: every event created up to this unix second, and visible then, has been seen.
     :param swept_at: unix second of the last deep sweep.
     :param streams: the streams that obligations are kept for.
+    :param heard_at: ``created`` of the newest event seen, of whatever type, in unix seconds: when
+        something was last known to happen in the account.
     """
 
     cursor: int
     swept_at: int
     streams: dict[str, Coverage] = field(default_factory=dict)
+    heard_at: int = 0
 
     def to_json(self) -> str:
         """Return the state as JSON text."""

@@ -9,7 +9,14 @@ from typing import Any
 
 from airflow_provider_stripe_app.streams.catalog import SCHEMA_VERSION
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.warehouse import inspection, owed, requests, state, tables
+from airflow_provider_stripe_app.warehouse import (
+    inspection,
+    opened,
+    owed,
+    requests,
+    state,
+    tables,
+)
 from airflow_provider_stripe_app.warehouse.base import (
     Batch,
     Capabilities,
@@ -149,6 +156,19 @@ class SqlTransaction:
         """See the protocol."""
         there = tables.exists(self._session, stream.name)
         return state.settle(self._session, stream, account_id, livemode, forgive, has_table=there)
+
+    def count_open(self, stream: Stream, account_id: str, livemode: bool) -> tuple[int, int]:
+        """See the protocol."""
+        table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
+        if table is None:
+            return 0, 0
+        return opened.count(self._session, stream, table, account_id, livemode)
+
+    def owe_open(self, stream: Stream, account_id: str, livemode: bool, now: int) -> None:
+        """See the protocol."""
+        table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
+        if table is not None:
+            opened.owe(self._session, stream, table, account_id, livemode, now)
 
     def compare(
         self,
