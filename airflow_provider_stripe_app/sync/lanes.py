@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from airflow_provider_stripe_app.api.client import StripeClient
-from airflow_provider_stripe_app.api.pulse import in_flight
+from airflow_provider_stripe_app.api.pulse import Pulse, in_flight
 
 UNPACED = 8
 """Calls under way in a lane when nothing limits the rate: then the processor does."""
@@ -43,8 +43,17 @@ class Call:
 
 @dataclass(slots=True)
 class _Lane:
+    operation: str
     flying: int = 0
     queue: deque[Call] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, slots=True)
+class _Landed:
+    lane: _Lane
+    done: Done
+    future: Future[Any]
+    at: float
 
 
 class Lanes:
@@ -59,7 +68,8 @@ class Lanes:
         self._client = client
         self._workers = workers
         self._lanes: dict[str, _Lane] = {}
-        self._done: SimpleQueue[tuple[_Lane, Done, Future[Any]] | None] = SimpleQueue()
+        self._done: SimpleQueue[_Landed | None] = SimpleQueue()
+        self._lag = Pulse()
         self._flying = 0
         self._rates: dict[str, float] = {}
         self._rates_at = float("-inf")
@@ -73,7 +83,7 @@ class Lanes:
         others = [(n, lane) for n, lane in self._lanes.items() if n != operation and lane.flying]
         left = account - sum(self._uses(name, lane, rates) for name, lane in others)
         rate = min(rates.get(operation, account), max(left, account / (1 + len(others))))
-        return min(self._workers, in_flight(rate, self._client.pulse.seconds(operation)))
+        return min(self._workers, in_flight(rate, self._seconds(operation)))
 
     def room(self, operation: str) -> bool:
         """Tell whether one more call of an operation can go now."""
@@ -110,10 +120,10 @@ class Lanes:
             one = self._done.get(timeout=timeout)
             while True:
                 if one is not None:
-                    lane, done, future = one
-                    lane.flying -= 1
+                    self._lag.note(one.lane.operation, time.monotonic() - one.at)
+                    one.lane.flying -= 1
                     self._flying -= 1
-                    out.append((done, future))
+                    out.append((one.done, one.future))
                 one = self._done.get_nowait()
         except Empty:
             return out
@@ -123,7 +133,7 @@ class Lanes:
         self._done.put(None)
 
     def _lane(self, operation: str) -> _Lane:
-        return self._lanes.setdefault(operation, _Lane())
+        return self._lanes.setdefault(operation, _Lane(operation))
 
     def _go(self, operation: str) -> bool:
         lane = self._lanes[operation]
@@ -135,13 +145,19 @@ class Lanes:
         lane.flying += 1
         self._flying += 1
         future = self._pool.submit(call.work)
-        future.add_done_callback(lambda done: self._done.put((lane, call.done, done)))
+        future.add_done_callback(
+            lambda done: self._done.put(_Landed(lane, call.done, done, time.monotonic()))
+        )
         return True
+
+    def _seconds(self, operation: str) -> float:
+        """Return how long a request keeps its place: until its answer has been looked at here."""
+        return self._client.pulse.seconds(operation) + self._lag.seconds(operation)
 
     def _uses(self, operation: str, lane: _Lane, rates: dict[str, float]) -> float:
         """Return about how many requests per second a lane makes."""
         most = rates.get(operation, rates["account"])
-        seconds = self._client.pulse.seconds(operation)
+        seconds = self._seconds(operation)
         return min(most, lane.flying / seconds) if seconds else most
 
     def _rates_now(self) -> dict[str, float]:
