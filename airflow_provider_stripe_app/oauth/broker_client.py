@@ -76,6 +76,20 @@ def candidates() -> list[str]:
     return list(dict.fromkeys(usable))
 
 
+def speaks(address: str, timeout: tuple[float, float]) -> bool:
+    """Tell whether this plugin answers there, before a stranger is sent a broker token.
+
+    :param address: without a path of ours.
+    :param timeout: connect and read timeout in seconds.
+    """
+    try:
+        response = requests.get(f"{address}{HEALTH_PATH}", timeout=timeout, allow_redirects=False)
+        values: Any = response.json()
+    except (requests.RequestException, OSError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get("provider") == PROVIDER
+
+
 def read_answer(status: int, body: bytes, conn_id: str) -> BrokerAnswer | None:
     """Say what an HTTP answer means.
 
@@ -135,24 +149,13 @@ class BrokerClient:
         tried = self._addresses()
         known = [self._known] if self._known in tried else []
         for address in dict.fromkeys([*known, *tried]):
-            if address != self._known and not self._speaks(address):
+            if address != self._known and not speaks(address, self._timeout):
                 continue
             answer = self._post(address, body, conn_id)
             if answer is not None:
                 self._known = address
                 return answer
         return Unreachable(tried)
-
-    def _speaks(self, address: str) -> bool:
-        """Tell whether this plugin answers there, before a stranger is sent the broker token."""
-        try:
-            response = requests.get(
-                f"{address}{HEALTH_PATH}", timeout=self._timeout, allow_redirects=False
-            )
-            values: Any = response.json()
-        except (requests.RequestException, OSError, ValueError):
-            return False
-        return isinstance(values, dict) and values.get("provider") == PROVIDER
 
     def _post(self, address: str, body: dict[str, Any], conn_id: str) -> BrokerAnswer | None:
         try:

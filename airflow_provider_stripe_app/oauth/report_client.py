@@ -15,10 +15,9 @@ from typing import Any
 import requests
 
 from airflow_provider_stripe_app.oauth.broker_client import (
-    HEALTH_PATH,
     MARKER,
-    PROVIDER,
     candidates,
+    speaks,
 )
 from airflow_provider_stripe_app.oauth.credentials import (
     ConnectionLike,
@@ -114,7 +113,7 @@ def _post(addresses: list[str], body: dict[str, Any], deadline: float) -> None:
     for address in addresses:
         if time.monotonic() > deadline:
             return
-        if not _speaks(address):
+        if not speaks(address, TIMEOUT):
             continue
         answer = requests.post(
             f"{address}{REPORT_PATH}",
@@ -135,13 +134,3 @@ def _is_ours(answer: requests.Response) -> bool:
     except ValueError:
         return False
     return isinstance(values, dict) and values.get(MARKER) == 1
-
-
-def _speaks(address: str) -> bool:
-    """Tell whether this plugin answers there, before a stranger is sent the broker token."""
-    try:
-        answer = requests.get(f"{address}{HEALTH_PATH}", timeout=TIMEOUT, allow_redirects=False)
-        values: Any = answer.json()
-    except (requests.RequestException, OSError, ValueError):
-        return False
-    return isinstance(values, dict) and values.get("provider") == PROVIDER

@@ -21,12 +21,15 @@ from airflow.providers.common.compat.sdk import (
     TaskGroup,
 )
 
-from airflow_provider_stripe_app.exceptions import ConfigurationError
-from airflow_provider_stripe_app.operators.sync import StripeSyncOperator
+from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
+from airflow_provider_stripe_app.oauth.accounts_client import installed_accounts
+from airflow_provider_stripe_app.operators.sync import StripeSyncOperator, translated
 from airflow_provider_stripe_app.streams.catalog import resolve_streams
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["installed_accounts", "stripe_sync_task_group"]
 
 CONN_ID = "{conn_id}"
 """Stands for an account's connection in ``schema`` and ``pool``."""
@@ -223,11 +226,12 @@ class AccountsOperator(BaseOperator):
         """Ask; see the class.
 
         :raises AirflowFailException: if there are none, or one is named twice.
+        :raises AirflowException: if a retry may mend what went wrong.
         """
         try:
             return plan(self.list_accounts(), self.groups, self.schema)
-        except ConfigurationError as error:
-            raise AirflowFailException(str(error)) from error
+        except StripeAppError as error:
+            raise translated(error, "") from error
 
 
 # ---- how it went

@@ -84,6 +84,7 @@ def routes() -> list[tuple[str, str, Handler]]:
         ("POST", "/adopt", needs_user(routes_accounts.adopt)),
         ("POST", "/token", routes_broker.token),
         ("POST", "/report", routes_report.report),
+        ("POST", "/worker-accounts", routes_broker.accounts),
         ("GET", "/health", routes_broker.health),
     ]
 

@@ -55,6 +55,20 @@ async def token(request: Request) -> Response:
     return await answer_worker(request, work, name="token")
 
 
+async def accounts(request: Request) -> Response:
+    """``POST /worker-accounts``: the connections of an app's accounts, for a task that maps over
+    them, from whoever shows the broker token of one.
+    """
+    from airflow_provider_stripe_app.oauth.accounts_server import answer_accounts
+
+    mender = _desk(request).mender
+
+    def work(asked: object) -> Answer:
+        return answer_accounts(asked, mend=mender.later)
+
+    return await answer_worker(request, work, name="accounts")
+
+
 async def answer_worker(
     request: Request, work: Callable[[object], Answer], *, name: str, limit: int = BODY_LIMIT
 ) -> Response:

@@ -281,6 +281,8 @@ HTML = b"<html>Airflow</html>"
 @contextlib.contextmanager
 def broker_over_http(lab: Lab) -> Iterator[tuple[str, list[int]]]:
     """The broker's answers behind a real socket; everything else gets Airflow's 200 of HTML."""
+    from airflow_provider_stripe_app.oauth.accounts_client import ACCOUNTS_PATH
+    from airflow_provider_stripe_app.oauth.accounts_server import answer_accounts
     from airflow_provider_stripe_app.oauth.broker_client import HEALTH_PATH, PROVIDER, TOKEN_PATH
     from airflow_provider_stripe_app.oauth.broker_server import answer_token_request
 
@@ -297,6 +299,10 @@ def broker_over_http(lab: Lab) -> Iterator[tuple[str, list[int]]]:
             if self.path == f"/air{TOKEN_PATH}":
                 status, answer = answer_token_request(json.loads(body), lab.store())
                 text = json.dumps(answer).encode()
+                statuses.append(status)
+            if self.path == f"/air{ACCOUNTS_PATH}":
+                status, told = answer_accounts(json.loads(body))
+                text = json.dumps(told).encode()
                 statuses.append(status)
             self.answer(status, text)
 

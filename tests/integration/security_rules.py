@@ -97,6 +97,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/disconnect"): Rule(CHANGERS, installation),
     ("POST", "/token"): Rule(worker=True),
     ("POST", "/report"): Rule(worker=True),
+    ("POST", "/worker-accounts"): Rule(worker=True),
     ("GET", "/health"): Rule(anybody=True),
 }
 STATIC = "/static"

@@ -344,7 +344,7 @@ def test_client_goes_on_to_the_next_address_and_remembers_which_one_answered(mon
         return Given(grant("t")) if address == "http://b" else None
 
     monkeypatch.setattr(broker_client.BrokerClient, "_post", post)
-    monkeypatch.setattr(broker_client.BrokerClient, "_speaks", lambda self, address: True)
+    monkeypatch.setattr(broker_client, "speaks", lambda address, timeout: True)
     client = broker_client.BrokerClient(lambda: ["http://a", "http://b"])
     for _ in range(2):
         assert isinstance(client.ask("c", "b", None), Given)
