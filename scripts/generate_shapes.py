@@ -1,5 +1,6 @@
-"""Generate ``testing/objects/shapes_generated.py``: every field of the simulated Stripe's objects.
+"""Generate ``testing/objects/shapes_generated.py``: what the simulated Stripe knows of Stripe's API.
 
+That is every field of its objects, every parameter of its lists, and every type of its events.
 ``python scripts/generate_shapes.py`` rewrites the file; with ``--check`` it only compares.
 """
 
@@ -17,9 +18,29 @@ TARGET = (
 )
 
 CLASSES = (
-    "Account", "Coupon", "Customer", "Discount", "Invoice", "InvoiceLineItem", "Plan", "Price",
-    "Product", "Subscription", "SubscriptionItem", "TaxRate",
+    "Account", "ApplicationFee", "BalanceTransaction", "Charge", "Coupon", "CreditNote",
+    "CreditNoteLineItem", "Customer", "Discount", "Dispute", "File", "FileLink", "Invoice",
+    "InvoiceItem", "InvoiceLineItem", "InvoicePayment", "InvoiceRenderingTemplate",
+    "PaymentIntent", "PaymentLink", "PaymentMethod", "PaymentMethodConfiguration",
+    "PaymentMethodDomain", "PaymentRecord", "Payout", "Plan", "Price", "Product", "PromotionCode",
+    "Quote", "Refund", "Review", "SetupIntent", "ShippingRate", "Subscription",
+    "SubscriptionItem", "SubscriptionSchedule", "TaxId", "TaxRate", "Topup", "Transfer",
+    "billing.Alert", "billing.CreditBalanceTransaction", "billing.CreditGrant",
+    "billing.FeedbackOption", "billing.Meter", "billing_portal.Configuration",
+    "checkout.Session", "climate.Order", "entitlements.Feature", "financial_connections.Account",
+    "forwarding.Request", "identity.VerificationReport", "identity.VerificationSession",
+    "issuing.Authorization", "issuing.Card", "issuing.Cardholder", "issuing.Dispute",
+    "issuing.PersonalizationDesign", "issuing.PhysicalBundle", "issuing.Transaction",
+    "product_catalog.TrialOffer", "radar.EarlyFraudWarning", "radar.ValueList",
+    "reporting.ReportRun", "sigma.ScheduledQueryRun", "tax.Registration",
+    "terminal.Configuration", "terminal.Location", "terminal.Reader",
+    "three_d_secure.Authentication", "treasury.FinancialAccount",
 )  # fmt: skip
+
+_NOTE = """
+Kinds are those of ``scripts/stripe_annotations.py``; ``:name`` an API object of that name, ``?``
+may be null, ``+`` only when expanded.
+"""
 
 
 def shapes(class_name: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -51,7 +72,7 @@ def _kind(field: Field, expanded: bool) -> str:
 def render() -> str:
     """Return the text of the generated module."""
     lines = [
-        '"""Fields of Stripe\'s objects. Made by ``scripts/generate_shapes.py``; do not edit."""',
+        '"""What Stripe has. Made by ``scripts/generate_shapes.py``; do not edit."""',
         "",
         "# ruff: noqa: E501",
         "from __future__ import annotations",
@@ -60,25 +81,36 @@ def render() -> str:
         "",
         f'SHAPES_API_VERSION = "{annotations.api_version()}"',
         "",
-        "SHAPES: Mapping[str, Mapping[str, str]] = {",
     ]
-    for class_name in CLASSES:
-        for key, fields in shapes(class_name):
-            if fields:
-                lines.append(f'    "{key}": {{')
-                lines += [f'        "{name}": "{kind}",' for name, kind in fields]
-                lines.append("    },")
-            else:
-                lines.append(f'    "{key}": {{}},')
-    lines += [
-        "}",
-        '"""Object, or path of a nested object → field → kind (``scripts/stripe_annotations.py``).',
-        "",
-        "``:name`` an API object of that name, ``?`` may be null, ``+`` only when expanded.",
-        '"""',
-        "",
-    ]
+    found = {
+        key: " ".join(f"{name}={kind}" for name, kind in fields)
+        for class_name in CLASSES
+        for key, fields in shapes(class_name)
+    }
+    about = f"Object, or path of a nested object → its fields, ``name=kind``.\n{_NOTE}"
+    lines += _table("FIELDS", found, about)
+    params = {
+        str(annotations.resource(name).object_name): " ".join(
+            f"{param}={kind}" for param, kind in annotations.list_params(name)
+        )
+        for name in CLASSES
+    }
+    lines += _table(
+        "LIST_PARAMS",
+        {kind: text for kind, text in params.items() if text},
+        "Object → the parameters of its list beside those of every list, ``name=kind``.\n\n"
+        "``range``: a value or bounds; ``object``: a hash; ``list``: any of several.\n",
+    )
+    lines += ["EVENT_TYPES: frozenset[str] = frozenset(", "    {"]
+    lines += [f'        "{name}",' for name in annotations.event_types()]
+    lines += ["    }", ")", ""]
     return "\n".join(lines)
+
+
+def _table(name: str, rows: dict[str, str], about: str) -> list[str]:
+    lines = [f"{name}: Mapping[str, str] = {{"]
+    lines += [f'    "{key}": "{text}",' for key, text in rows.items()]
+    return [*lines, "}", f'"""{about}"""', ""]
 
 
 def main() -> int:

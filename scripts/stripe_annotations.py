@@ -122,6 +122,43 @@ def event_types() -> list[str]:
     return sorted({n for n in names if isinstance(n, str) and "." in n})
 
 
+LISTS_IN_COMMON = frozenset({"ending_before", "expand", "limit", "starting_after"})
+
+
+@cache
+def list_params(class_name: str) -> tuple[tuple[str, str], ...]:
+    """Return what an object's list takes beside the parameters of every list: (name, kind).
+
+    :param class_name: as :func:`resource` takes it; a class without a list has none.
+    :return: kinds are ``bool``, ``int``, ``list``, ``object``, ``range`` (a value or a hash of
+        bounds) and ``text``.
+    """
+    folder, _, name = class_name.rpartition(".")
+    module = "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    source = package_dir() / "params" / folder.replace(".", "/") / f"{module}_list_params.py"
+    if not source.exists():
+        return ()
+    tree = ast.parse(source.read_text())
+    params = next(
+        n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == f"{name}ListParams"
+    )
+    return tuple(
+        (node.target.id, _param_kind(ast.unparse(node.annotation)))
+        for node in params.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id not in LISTS_IN_COMMON
+    )
+
+
+def _param_kind(annotation: str) -> str:
+    if "ListParams" in annotation:
+        return "range" if "int" in annotation.replace("Intent", "") else "object"
+    inner = annotation.replace("NotRequired", "").strip("[]\"'")
+    plain = {"bool": "bool", "int": "int", "List[str]": "list", "List[str": "list"}
+    return plain.get(inner, "text")
+
+
 @cache
 def resource(class_name: str) -> Shape:
     """Return the shape of a top-level API object.

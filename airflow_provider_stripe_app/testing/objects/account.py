@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_stripe_app.testing.objects import values
 from airflow_provider_stripe_app.testing.objects.filling import blank
-from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
+from airflow_provider_stripe_app.testing.objects.shapes import fields_of
 
 
 def make_account(rng: Random, *, id: str, created: int, **overrides: Any) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def make_account(rng: Random, *, id: str, created: int, **overrides: Any) -> dic
 
     :param created: unix seconds.
     """
-    capabilities = dict.fromkeys(SHAPES["account.capabilities"], "inactive")
+    capabilities = dict.fromkeys(fields_of("account.capabilities"), "inactive")
     capabilities |= {"card_payments": "active", "transfers": "active", "link_payments": "active"}
     account = blank("account")
     account.update(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
+from airflow_provider_stripe_app.testing.objects.shapes import fields_of, is_shape
 
 RARE_SHARE = 0.02
 """How many objects have their rare parts filled in, so that every column meets a value."""
@@ -14,6 +14,12 @@ RARE_SHARE = 0.02
 _EMPTY: dict[str, Any] = {
     "text": "", "int": 0, "time": 0, "bool": False, "number": 0.0, "decimal": "0",
 }  # fmt: skip
+_FILLED = frozenset(
+    "account coupon customer discount invoice line_item plan price product subscription "
+    "subscription_item tax_rate".split()
+)
+"""API objects that are filled inside others; the rest refer to each other without end."""
+
 _WORDS = ("automatic", "self", "日本", "b2b", "not_available")
 _DAY = 86_400
 
@@ -21,19 +27,22 @@ _DAY = 86_400
 def blank(shape: str) -> dict[str, Any]:
     """Return an object of a shape with every field: null where allowed, else an empty value.
 
-    :param shape: key of ``SHAPES``, for example ``account.settings``.
+    :param shape: for example ``account.settings``, see :func:`.fields_of`.
     """
-    result: dict[str, Any] = {}
-    for field, kind in SHAPES[shape].items():
-        if _is_left_out(kind):
-            continue
-        if kind.endswith("?"):
-            result[field] = None
-        elif kind == "object":
-            result[field] = blank(f"{shape}.{field}")
-        else:
-            result[field] = _empty(kind)
-    return result
+    return {
+        field: None if kind.endswith("?") else _blank_value(f"{shape}.{field}", kind)
+        for field, kind in fields_of(shape).items()
+        if not _is_left_out(kind)
+    }
+
+
+def _blank_value(path: str, kind: str) -> Any:
+    if kind == "object":
+        return blank(path)
+    outer, _, target = kind.partition(":")
+    if outer == "resource" and target:
+        return blank(target)
+    return _empty(kind)
 
 
 def fill(rng: Random, shape: str, near: int) -> dict[str, Any]:
@@ -45,7 +54,7 @@ def fill(rng: Random, shape: str, near: int) -> dict[str, Any]:
     """
     return {
         field: _value(rng, f"{shape}.{field}", kind, near)
-        for field, kind in SHAPES[shape].items()
+        for field, kind in fields_of(shape).items()
         if not _is_left_out(kind)
     }
 
@@ -55,7 +64,7 @@ def fill_some(rng: Random, name: str, fields: Iterable[str], near: int) -> dict[
 
     :param name: Stripe's name of the object, for example ``invoice``.
     """
-    kinds = SHAPES[name]
+    kinds = fields_of(name)
     return {field: _value(rng, f"{name}.{field}", kinds[field], near) for field in fields}
 
 
@@ -64,22 +73,23 @@ def _is_left_out(kind: str) -> bool:
 
 
 def _empty(kind: str) -> Any:
-    if kind == "map":
+    if kind in ("map", "union", "resource"):
         return {}
     return [] if kind.startswith("list") else _EMPTY[kind]
 
 
 def _value(rng: Random, path: str, kind: str, near: int) -> Any:
-    kind = kind.rstrip("?")
+    needed = not kind.endswith("?")
+    kind, _, target = kind.rstrip("?").partition(":")
     if kind == "object":
         return fill(rng, path, near)
-    if kind == "list":
-        return [fill(rng, f"{path}[]", near)] if f"{path}[]" in SHAPES else []
-    kind, _, target = kind.partition(":")
-    if target:
+    if target in _FILLED:
         filled = fill(rng, target, near)
         return [filled] if kind == "list" else filled
-    return _scalar(rng, kind, near)
+    if kind == "list":
+        return [fill(rng, f"{path}[]", near)] if is_shape(f"{path}[]") else []
+    value = _scalar(rng, kind, near)
+    return blank(target) if target and needed else value
 
 
 def _scalar(rng: Random, kind: str, near: int) -> Any:

@@ -9,11 +9,11 @@ from typing import Any
 from airflow_provider_stripe_app.testing.objects import values
 from airflow_provider_stripe_app.testing.objects.filling import RARE_SHARE, fill_some
 from airflow_provider_stripe_app.testing.objects.ids import inline_list, new_id
-from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
+from airflow_provider_stripe_app.testing.objects.shapes import fields_of
 
 DAY = 86_400
 STATUSES = ("paid", "paid", "paid", "paid", "open", "open", "draft", "void", "uncollectible")
-_METHODS = tuple(SHAPES["invoice.payment_settings.payment_method_options"])
+_METHODS = tuple(fields_of("invoice.payment_settings.payment_method_options"))
 _RARE = (
     "application", "automatic_tax", "custom_fields", "customer_account", "customer_tax_ids",
     "default_payment_method", "default_source", "default_tax_rates", "from_invoice", "issuer",

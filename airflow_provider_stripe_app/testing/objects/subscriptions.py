@@ -10,7 +10,7 @@ from airflow_provider_stripe_app.testing.objects import values
 from airflow_provider_stripe_app.testing.objects.filling import RARE_SHARE, fill_some
 from airflow_provider_stripe_app.testing.objects.ids import inline_list, new_id
 from airflow_provider_stripe_app.testing.objects.products import plan_of
-from airflow_provider_stripe_app.testing.objects.shapes_generated import SHAPES
+from airflow_provider_stripe_app.testing.objects.shapes import fields_of
 
 DAY = 86_400
 PERIODS = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
@@ -31,7 +31,7 @@ _RARE = (
 """Filled in all together in a few subscriptions."""
 
 _RARE_IN_ITEM = ("billed_until", "billing_thresholds", "current_trial", "tax_rates")
-_METHODS = tuple(SHAPES["subscription.payment_settings.payment_method_options"])
+_METHODS = tuple(fields_of("subscription.payment_settings.payment_method_options"))
 
 
 def make_subscription_item(
