@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_stripe_app.streams.catalog import known_fields
-from airflow_provider_stripe_app.streams.model import Column, ColumnType, Stream
+from airflow_provider_stripe_app.streams.model import ColumnType, Stream
 
 LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z; a timestamp column takes unix seconds from 0 to this."""
@@ -53,17 +53,43 @@ def typed_row(stream: Stream, raw: str, typed_from: str | None = None) -> TypedR
     data = _load(raw if typed_from is None else typed_from, _decimal)
     if not isinstance(data, dict):
         raise ValueError(f"an object of stream {stream.name} is not a JSON object")  # noqa: TRY004
+    values, misfits = _values(stream.columns, data)
+    known = known_fields(stream)
+    unknown = {name: value for name, value in data.items() if name not in known}
+    return TypedRow(values, frozenset(misfits), unknown)
+
+
+class Typing(Protocol):
+    """What is needed to type a value: a column of the catalogue, or of a table."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def path(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def type(self) -> ColumnType: ...  # noqa: D102
+    @property
+    def expandable(self) -> bool: ...  # noqa: D102
+
+
+def typed_values(columns: Sequence[Typing], document: str) -> tuple[dict[str, Any], set[str]]:
+    """Return the values of columns in a document, and the names of those that did not fit.
+
+    :param document: JSON text that is safe to type.
+    """
+    return _values(columns, _load(document, _decimal))
+
+
+def _values(columns: Sequence[Typing], data: Any) -> tuple[dict[str, Any], set[str]]:
     values: dict[str, Any] = {}
     misfits = set()
-    for column in stream.columns:
+    for column in columns:
         try:
             values[column.name] = _typed(column, _at(data, column.path))
         except _Misfit:
             values[column.name] = None
             misfits.add(column.name)
-    known = known_fields(stream)
-    unknown = {name: value for name, value in data.items() if name not in known}
-    return TypedRow(values, frozenset(misfits), unknown)
+    return values, misfits
 
 
 def _at(data: Any, path: tuple[str, ...]) -> Any:
@@ -75,7 +101,7 @@ def _at(data: Any, path: tuple[str, ...]) -> Any:
     return data
 
 
-def _typed(column: Column, value: Any) -> Any:
+def _typed(column: Typing, value: Any) -> Any:
     if value is None:
         return None
     if column.expandable and isinstance(value, dict):

@@ -54,6 +54,10 @@ class Dialect(ABC):
         """
         return f"{identifier(name)} {type_}{' NOT NULL' if key else ''}"
 
+    def indexed(self, column: str) -> str:
+        """Return a text column as it is written in an index."""
+        return identifier(column)
+
     def temp(self, name: str) -> str:
         """Return the reference to a temporary table."""
         return f"temp.{identifier(name)}"

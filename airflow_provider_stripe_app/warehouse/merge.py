@@ -185,9 +185,9 @@ class Merge:
 
     def _type(self, table: Table, source: str, slots: Sequence[Slot]) -> dict[str, int]:
         """Type JSON into the temporary table and count what did not fit."""
-        tables.type_documents(self.session, table.name, source, slots)
-        if not slots:
-            return {}
+        known = tables.type_documents(self.session, table.name, source, slots)
+        if known is not None:
+            return dict(known)
         counting = self.session.dialect.misfits(self.typed, source, slots)
         found = self.session.rows(f"{table.name}: count misfits", counting)
         return {slot.name: int(n) for slot, n in zip(slots, found[0], strict=True) if n}

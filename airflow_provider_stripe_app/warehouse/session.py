@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import WarehouseError
+from airflow_provider_stripe_app.warehouse.columns import Slot
 from airflow_provider_stripe_app.warehouse.dialect import Dialect
 
 log = logging.getLogger(__name__)
@@ -87,6 +89,22 @@ class Session(ABC):
 
     def after_commit(self) -> None:  # noqa: B027 -- most need nothing
         """Leave no transaction open after the reads that follow a commit."""
+
+    @contextmanager
+    def layout(self) -> Iterator[Session]:
+        """Open what tables are changed with: this session, if a rollback undoes such changes.
+
+        Otherwise one of its own that commits each statement, with :meth:`lock_ddl`'s lock.
+        """
+        yield self
+
+    def type_documents(self, source: str, slots: Sequence[Slot]) -> Mapping[str, int] | None:
+        """Make the temporary table ``TYPED`` without SQL, where the engine's SQL is no good at it.
+
+        :param source: see :meth:`~.dialect.Dialect.parsed`.
+        :return: column → values that did not fit; ``None`` to leave it to the dialect's SQL.
+        """
+        return None
 
     def lock_ddl(self) -> bool:
         """Let one transaction at a time change tables; a single writer needs no lock.

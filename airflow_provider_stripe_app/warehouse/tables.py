@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 
 from airflow_provider_stripe_app.streams.model import ColumnType, Stream
 from airflow_provider_stripe_app.warehouse import sql
@@ -27,6 +29,7 @@ BACKFILL_PAGE = 2000
 
 _REMEMBER_AT_ONCE = 100
 _REFILL = "_stripe_sync_refill"
+_PENDING = "_stripe_new_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,16 @@ def ensure(
             session, capabilities, stream, fields, schema_version
         )
     if plan.add or plan.remember or version != schema_version:
-        # Somebody else may be doing the same: look again when nobody can.
-        if session.lock_ddl():
-            looked = _look(session, capabilities, stream, fields, schema_version)
-        plan, existing, version = looked
-        _apply(session, stream, plan, bool(existing))
-        _remember(session, stream.name, plan.remember, version, schema_version)
-        if existing and plan.add:
-            _backfill(session, target, plan)
+        with session.layout() as changing:
+            # Somebody else may be doing the same: look again when nobody can.
+            if changing.lock_ddl():
+                looked = _look(changing, capabilities, stream, fields, schema_version)
+            plan, existing, version = looked
+            change = _change if capabilities.transactional_ddl else _change_in_steps
+            remember = partial(
+                _remember, changing, stream.name, plan.remember, version, schema_version
+            )
+            change(changing, stream, plan, bool(existing), remember)
     return Table(stream.name, target, plan.slots, plan.found)
 
 
@@ -155,26 +160,70 @@ def _schema_version(session: Session, name: str) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
-def _apply(session: Session, stream: Stream, plan: Plan, existed: bool) -> None:
-    target = session.table(stream.name)
-    types = session.dialect.types
+def _change(
+    session: Session, stream: Stream, plan: Plan, existed: bool, remember: Callable[[], None]
+) -> None:
+    """Change a table in the transaction that writes its rows."""
     if existed:
-        for name, type_ in plan.add:
-            session.run(
-                f"add {stream.name}.{name}",
-                f"ALTER TABLE {target} ADD COLUMN "
-                f"{session.dialect.column(name, types[type_], key=False)}",
-            )
+        _add(session, stream, plan.add)
+    else:
+        _create(session, stream, plan)
+    remember()
+    if existed:
+        _backfill(session, session.table(stream.name), _added(plan))
+
+
+def _change_in_steps(
+    session: Session, stream: Stream, plan: Plan, existed: bool, remember: Callable[[], None]
+) -> None:
+    """Change a table where each step is final, so that a crash between two only repeats work.
+
+    What a column is for is remembered before it is there: an unknown column would be taken for a
+    user's own. It gets its name when it is filled, because nobody fills a column that is there.
+    """
+    remember()
+    if not existed:
+        _create(session, stream, plan)
         return
+    target = session.table(stream.name)
+    there = set(session.columns(stream.name))
+    pending = {name: _PENDING + sha256(name.encode()).hexdigest()[:16] for name, _ in plan.add}
+    _add(session, stream, [(pending[n], t) for n, t in plan.add if pending[n] not in there])
+    _backfill(session, target, [replace(s, name=pending[s.name]) for s in _added(plan)])
+    for name, unnamed in pending.items():
+        session.run(
+            f"name {stream.name}.{name}",
+            f"ALTER TABLE {target} RENAME COLUMN {identifier(unnamed)} TO {identifier(name)}",
+        )
+
+
+def _added(plan: Plan) -> list[Slot]:
+    """Return the slots whose column is new, but for the key's."""
+    added = {name for name, _ in plan.add}
+    return [slot for slot in plan.slots if slot.name in added and slot.path != ("id",)]
+
+
+def _add(session: Session, stream: Stream, columns: Iterable[tuple[str, ColumnType]]) -> None:
+    dialect = session.dialect
+    for name, type_ in columns:
+        session.run(
+            f"add {stream.name}.{name}",
+            f"ALTER TABLE {session.table(stream.name)} ADD COLUMN "
+            f"{dialect.column(name, dialect.types[type_], key=False)}",
+        )
+
+
+def _create(session: Session, stream: Stream, plan: Plan) -> None:
+    dialect, target = session.dialect, session.table(stream.name)
     columns = ", ".join(
-        session.dialect.column(name, types[type_], key=name in KEY) for name, type_ in plan.add
+        dialect.column(name, dialect.types[type_], key=name in KEY) for name, type_ in plan.add
     )
     session.run(
         f"create {stream.name}", f"CREATE TABLE {target} ({columns}, PRIMARY KEY ({names(KEY)}))"
     )
-    if stream.parent_column is not None and session.dialect.child_index:
+    if stream.parent_column is not None and dialect.child_index:
         name = identifier(f"{stream.name[:40]}_by_parent")
-        parent = identifier(column_of(plan.slots, stream.parent_column))
+        parent = dialect.indexed(column_of(plan.slots, stream.parent_column))
         session.run(
             f"index {stream.name}",
             f"CREATE INDEX IF NOT EXISTS {name} ON {target} (account_id, {parent})",
@@ -214,10 +263,8 @@ def _remember(
     session.run(f"remember {name}", statement, (schema_version, name))
 
 
-def _backfill(session: Session, target: str, plan: Plan) -> None:
-    """Fill added columns from ``_raw`` where it may hold the field, page by page."""
-    added = {name for name, _ in plan.add}
-    slots = [slot for slot in plan.slots if slot.name in added and slot.path != ("id",)]
+def _backfill(session: Session, target: str, slots: Sequence[Slot]) -> None:
+    """Fill columns from ``_raw`` where it may hold the field, page by page."""
     if not slots:
         return
     query = sql.raws_holding(target, sorted({slot.path[-1] for slot in slots}), "?", BACKFILL_PAGE)
@@ -251,11 +298,14 @@ def _refill_page(session: Session, target: str, slots: Sequence[Slot], page: lis
         drop_temp(session, table)
 
 
-def type_documents(session: Session, name: str, source: str, slots: Sequence[Slot]) -> None:
+def type_documents(
+    session: Session, name: str, source: str, slots: Sequence[Slot]
+) -> Mapping[str, int] | None:
     """Type JSON into the temporary table ``TYPED``.
 
     :param name: of the table, for labels.
     :param source: see :meth:`~airflow_provider_stripe_app.warehouse.dialect.Dialect.parsed`.
+    :return: column → values that did not fit, if that is known already.
     """
     dialect = session.dialect
     if not slots:
@@ -263,11 +313,15 @@ def type_documents(session: Session, name: str, source: str, slots: Sequence[Slo
             f"{name}: type",
             dialect.create_temp(sql.TYPED, f"SELECT d.seq FROM ({source}) AS d"),
         )
-        return
+        return {}
+    misfits = session.type_documents(source, slots)
+    if misfits is not None:
+        return misfits
     parsed = dialect.parsed(source, slots)
     if parsed is not None:
         session.run(f"{name}: parse", dialect.create_temp(sql.PARSED, parsed))
     session.run(f"{name}: type", dialect.create_temp(sql.TYPED, dialect.typed(source, slots)))
+    return None
 
 
 def drop_temp(session: Session, table: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,10 @@ class CommitsContract:
             assert tx.states(ACCOUNT, False) == {}
             assert tx.unseen(THINGS, ACCOUNT, False, 1, 1000, 10) == []  # not even the table
         change = merge(warehouse, [thing("t1", 100, more=1)])["things"]
-        assert (change.inserted, change.new_columns) == (1, ("more",))
+        # Where a rollback does not undo what was done to tables, the column is there already.
+        new = ("more",) if warehouse.capabilities.transactional_ddl else ()
+        assert (change.inserted, change.new_columns) == (1, new)
+        assert place.row("t1")["more"] == 1
 
     def test_a_swallowed_error_does_not_commit(self, place: Place, warehouse: SqlWarehouse) -> None:
         held = claim(warehouse)
@@ -116,8 +120,18 @@ class CommitsContract:
         self, place: Place, warehouse: SqlWarehouse
     ) -> None:
         held = claim(warehouse)
-        merge(warehouse, [thing("t1", 1002)], [part("t1", "a")], load_id=1)
-        before = (place.rows("things"), place.rows("parts"))
+        merge(warehouse, [thing("t0", 1002), thing("t1", 1002)], [part("t1", "a")], load_id=1)
+        # A row that older code stored without the column: its JSON holds the field.
+        older = '{"id":"t0","novel":7}'
+        table = place.named("things")
+        place.execute(f"UPDATE {table} SET _raw = ? WHERE id = 't0'", (older,))
+
+        def rows() -> list[dict[str, Any]]:
+            found = [*place.rows("things"), *place.rows("parts")]
+            new = ("novel", "_stripe_new_")  # that is there before its name, where DDL commits
+            return [{k: v for k, v in row.items() if not k.startswith(new)} for row in found]
+
+        before = rows()
         batch = Batch(
             THINGS,
             ACCOUNT,
@@ -149,12 +163,12 @@ class CommitsContract:
                 stops += 1
                 warehouse.fault = None
                 if stops % 7 == 0:  # reading is dear in DuckDB
-                    assert (place.rows("things"), place.rows("parts")) == before
+                    assert rows() == before
                 continue
             break
         warehouse.fault = None
         assert stops > 20
-        assert place.row("t1")["novel"] == 1
+        assert (place.row("t1")["novel"], place.row("t0")["novel"]) == (1, 7)
         with warehouse.transaction() as tx:
             assert tx.states(ACCOUNT, False) == {"things": '{"page":2}'}
 
