@@ -71,7 +71,7 @@ def _why_relist(
         ),
         (
             again,
-            f"no event tells of all its changes, so it is every {options.relist_days:g} days",
+            f"no event tells of all its changes, so it is every {options.relist_days} days",
         ),
     )
     return next((text for holds, text in reasons if holds), "")

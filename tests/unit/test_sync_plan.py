@@ -10,7 +10,9 @@ from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
 from airflow_provider_stripe_app.sync.plan import plan
+from airflow_provider_stripe_app.sync.recheck import relist_due
 from airflow_provider_stripe_app.sync.state import Coverage, FeedState, StreamState
+from airflow_provider_stripe_app.sync.versions import DAY
 
 INVOICES = Unit(STREAMS["invoices"], (STREAMS["invoice_line_items"],))
 LIVE = StreamState(
@@ -72,3 +74,48 @@ def test_states_survive_json_and_newer_writers() -> None:
     assert FeedState.from_json(FEED.to_json()) == FEED
     newer = LIVE.to_json()[:-1] + ',"invented_later":1}'
     assert StreamState.from_json(newer) == LIVE
+
+
+INTENTS = Unit(STREAMS["payment_intents"])
+TOLD_OF = FeedState(cursor=990, swept_at=1000, streams={"payment_intents": Coverage(since=1000)})
+
+
+@pytest.mark.parametrize(
+    ("days", "options", "action"),
+    [
+        (7, AUTO, "load"),
+        (7, SyncOptions(relist_days=14), "follow"),
+        (7, SyncOptions(relist_days=None), "follow"),
+        (7, SyncOptions(mode="incremental"), "follow"),
+        (4, AUTO, "follow"),
+    ],
+)
+def test_everything_is_listed_again_now_and_then_where_events_do_not_tell_all(
+    days: int, options: SyncOptions, action: str
+) -> None:
+    feed = replace(TOLD_OF, cursor=1000 + days * DAY)
+    assert plan(INTENTS, replace(LIVE, children=()), feed, options).action == action
+    told = replace(feed, streams={"invoices": Coverage(since=1000)})
+    assert plan(INVOICES, LIVE, told, options).action == "follow"
+
+
+def test_a_list_that_is_under_way_is_not_begun_again() -> None:
+    feed = replace(TOLD_OF, cursor=1000 + 9 * DAY)
+    for phase in ("load", "sweep", "window"):
+        assert plan(INTENTS, replace(LIVE, children=(), phase=phase), feed, AUTO).action == "resume"
+
+
+def test_streams_are_not_all_listed_again_in_one_run() -> None:
+    names = [stream for stream in STREAMS.values() if stream.relisted]
+    assert len(names) > 15
+    first = {
+        stream.name: next(
+            hour
+            for hour in range(24 * 8)
+            if relist_due(stream, LIVE, LIVE.load_id + hour * 3600, days=7)
+        )
+        for stream in names
+    }
+    assert min(first.values()) >= 5 * 24
+    assert max(first.values()) <= 7 * 24
+    assert len(set(first.values())) > len(names) / 2
