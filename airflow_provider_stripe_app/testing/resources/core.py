@@ -1,55 +1,11 @@
-"""Which resources the simulated Stripe has, as data: one row each.
+"""The resources that the API writes as well as reads, as data: one row each.
 
 Parameter names are those of the API reference for version 2026-10-28.endive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Literal
-
-Deletion = Literal["never", "tombstone", "draft_only", "cancel", "gone"]
-"""``tombstone``: retrieve says ``deleted: true``; ``cancel``: it lives on; ``gone``: 404."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One type of object and how the API treats it.
-
-    :param kind: Stripe's ``object`` value.
-    :param path: what follows ``/v1/``.
-    :param permission: stem of the permission, without ``_read`` and ``_write``.
-    :param prefix: of ids.
-    :param event: stem of the event types.
-    :param label: what error messages call it.
-    :param children_key: key of the inlined list object.
-    :param filters: list parameter → top-level field that it must equal.
-    :param create: parameters that creation takes.
-    :param required: those of them that must be there.
-    :param update: parameters that an update takes.
-    :param deletion: what ``DELETE`` does.
-    """
-
-    kind: str
-    path: str
-    permission: str
-    prefix: str
-    event: str
-    label: str
-    children_key: str | None = None
-    filters: Mapping[str, str] = field(default_factory=dict)
-    create: frozenset[str] = frozenset()
-    required: tuple[str, ...] = ()
-    update: frozenset[str] = frozenset()
-    deletion: Deletion = "never"
-
-
-def names(text: str) -> frozenset[str]:
-    """Return the words of a text as a set."""
-    return frozenset(text.split())
-
+from airflow_provider_stripe_app.testing.resources.model import Resource, names
 
 _CUSTOMER = names(
     "address balance business_name cash_balance description email individual_name invoice_prefix "
@@ -90,6 +46,7 @@ CUSTOMER = Resource(
     prefix="cus_",
     event="customer",
     label="customer",
+    plural="customers",
     filters={"email": "email", "test_clock": "test_clock"},
     create=_CUSTOMER | names("payment_method tax_id_data test_clock"),
     update=_CUSTOMER | names("default_source"),
@@ -102,7 +59,9 @@ INVOICE = Resource(
     prefix="in_",
     event="invoice",
     label="invoice",
+    plural="invoices",
     children_key="lines",
+    child="line_item",
     filters={
         "customer": "customer",
         "status": "status",
@@ -123,6 +82,8 @@ SUBSCRIPTION = Resource(
     prefix="sub_",
     event="customer.subscription",
     label="subscription",
+    plural="subscriptions",
+    child="subscription_item",
     children_key="items",
     filters={
         "customer": "customer",
@@ -142,6 +103,7 @@ PRODUCT = Resource(
     prefix="prod_",
     event="product",
     label="product",
+    plural="products",
     filters={"active": "active", "type": "type", "url": "url"},
     create=_PRODUCT | names("default_price_data id type"),
     required=("name",),
@@ -155,6 +117,7 @@ PRICE = Resource(
     prefix="price_",
     event="price",
     label="price",
+    plural="prices",
     filters={"active": "active", "product": "product", "currency": "currency", "type": "type"},
     create=_PRICE
     | names("billing_scheme currency custom_unit_amount product product_data recurring tiers")
@@ -175,25 +138,6 @@ ITEM = Resource(
     deletion="gone",
 )
 
-COLLECTIONS: tuple[Resource, ...] = (CUSTOMER, INVOICE, SUBSCRIPTION, PRODUCT, PRICE)
-"""Types with a collection of their own; lines and items live in their parents."""
-
-BY_KIND: Mapping[str, Resource] = {row.kind: row for row in (*COLLECTIONS, ITEM)}
-BY_PATH: Mapping[str, Resource] = {row.path: row for row in (*COLLECTIONS, ITEM)}
-
-
-@cache
-def event_permission(event_type: str) -> str:
-    """Return the stem of the permission that an event's object needs (STRIPE.md §1)."""
-    stems = {row.event: row.permission for row in (*COLLECTIONS, ITEM)}
-    parts = event_type.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        stem = stems.get(".".join(parts[:length]))
-        if stem is not None:
-            return stem
-    return "connected_account"
-
-
 TRANSIENT = names(
     "payment_behavior proration_behavior proration_date off_session validate source "
     "add_invoice_items pending_invoice_items_behavior from_invoice trial_from_plan "
@@ -212,3 +156,6 @@ BOOLEANS = names(
     "trial_from_plan off_session clear_usage paid_out_of_band"
 )
 """How form values, which are all text, are typed."""
+
+CORE: tuple[Resource, ...] = (CUSTOMER, INVOICE, SUBSCRIPTION, PRODUCT, PRICE)
+"""Types that the API writes, with a collection of their own; lines and items are in parents."""
