@@ -31,8 +31,11 @@ NEARLY = 0.8
 LARGEST_RESERVE = 0.5
 """Share of a cap that is kept for the change feed at most."""
 
-FIRST_RESERVE = 0.05
-"""Share of a cap that is kept for the change feed while nothing is known of its needs."""
+LEAST_RESERVE = 0.05
+"""Share of a cap that is kept for the change feed at least, however little it has needed."""
+
+LEAST_CAP = 100
+"""A lower cap would hardly leave anything beside the change feed."""
 
 Spent = Mapping[tuple[str, str], int]
 """(ISO day, purpose) → requests."""
@@ -68,14 +71,14 @@ def always(purpose: str) -> bool:
 def reserve(spent: Spent, today: str, cap: int) -> int:
     """Return how many requests of today are kept for the change feed.
 
-    As many as it needed on the worst of the last seven days, less what it has had today.
+    As many as it needed on the worst of the last seven days, less what it has had today; within
+    :data:`LEAST_RESERVE` and :data:`LARGEST_RESERVE` of the cap.
 
     :param cap: requests a day.
     """
     week = [on(spent, day_before(today, back), feed_only=True) for back in range(1, 8)]
-    need = max(week) or int(cap * FIRST_RESERVE)
-    left = max(0, need - on(spent, today, feed_only=True))
-    return min(left, int(cap * LARGEST_RESERVE))
+    need = min(max(*week, int(cap * LEAST_RESERVE)), int(cap * LARGEST_RESERVE))
+    return max(0, need - on(spent, today, feed_only=True))
 
 
 @dataclass(frozen=True, slots=True)

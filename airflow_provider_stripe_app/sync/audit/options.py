@@ -26,6 +26,8 @@ class AuditOptions:
     :param lease_ttl: seconds until the lease of a dead run expires.
     :param lease_wait: seconds to wait for a running sync before mending is given up.
     :param progress_seconds: seconds between two progress lines.
+    :param read_budget: see :class:`~airflow_provider_stripe_app.sync.options.SyncOptions`.
+    :param max_requests: as above; an audit that reaches it has to be begun again.
     :param sleep: waits for seconds (tests).
     """
 
@@ -40,6 +42,8 @@ class AuditOptions:
     lease_ttl: float = 120.0
     lease_wait: float = 900.0
     progress_seconds: float = 5.0
+    read_budget: int | None = None
+    max_requests: int | None = None
     sleep: Callable[[float], None] = time.sleep
 
     def for_sync(self) -> SyncOptions:
@@ -53,4 +57,6 @@ class AuditOptions:
             lease_ttl=self.lease_ttl,
             lease_wait=self.lease_wait,
             progress_seconds=self.progress_seconds,
+            read_budget=self.read_budget,
+            max_requests=self.max_requests,
         )
