@@ -107,10 +107,17 @@ chromium: ## Install Debian's Chromium for the tests of the pages, unless there 
 	@scripts/install_chromium.sh
 
 .PHONY: chaos
-chaos: install ## The long version (15 minutes): hundreds of SIGKILLs, outages, storms of workers, random syncs
+chaos: install ## The long version (40 minutes): hundreds of SIGKILLs, outages, storms, a thousand random syncs
 	CHAOS_KILLS="$${CHAOS_KILLS:-120}" CHAOS_SECONDS="$${CHAOS_SECONDS:-30}" \
-		"$(BIN)/python" -m pytest tests/chaos $(ARGS)
-	CHAOS_SEEDS="$${CHAOS_SEEDS:-1-40}" "$(BIN)/python" -m pytest tests/integration/test_sync_chaos.py $(ARGS)
+		"$(BIN)/python" -m pytest tests/chaos/tokens $(ARGS)
+	$(MAKE) chaos-sync
+
+.PHONY: chaos-sync
+chaos-sync: install ## Its half about tables: a thousand stories, every crash point, SIGKILLs of syncs and servers
+	CHAOS_SEEDS="$${CHAOS_SEEDS:-1-1000}" CHAOS_MINUTES="$${CHAOS_MINUTES:-20}" \
+		CHAOS_SYNC_KILLS="$${CHAOS_SYNC_KILLS:-100}" CHAOS_SERVER_KILLS="$${CHAOS_SERVER_KILLS:-30}" \
+		CRASH_EVERY="$${CRASH_EVERY:-1}" \
+		"$(BIN)/python" -m pytest -n 2 --dist load tests/chaos/sync $(ARGS)
 
 .PHONY: test-oldest
 test-oldest: $(OLDEST_VENV)/.installed ## Unit tests and those marked `matrix`, on the oldest supported Airflow
