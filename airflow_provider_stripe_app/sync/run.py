@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
@@ -115,6 +116,7 @@ class Run:
         self._states: dict[str, StreamState] = {}
         self._began = time.monotonic()
         self._fed_at = 0.0
+        self._begun: list[Future[None]] = []
 
     def run(self) -> None:
         """Do everything; errors of single streams are left in the summary."""
@@ -208,18 +210,18 @@ class Run:
         log.info(
             "%s: listing everything of %s: %s", self._ctx.account_id, unit.name, planned.reason
         )
-        self._store(
-            unit,
-            StreamState(
-                api_version=API_VERSION,
-                phase="load",
-                load_id=load_id,
-                load_run=self._ctx.options.run,
-                remaining=(Range(gte=planned.start_date, lt=None),),
-                children=tuple(c.name for c in unit.children),
-                start_date=planned.start_date,
-            ),
+        state = StreamState(
+            api_version=API_VERSION,
+            phase="load",
+            load_id=load_id,
+            load_run=self._ctx.options.run,
+            remaining=(Range(gte=planned.start_date, lt=None),),
+            children=tuple(c.name for c in unit.children),
+            start_date=planned.start_date,
         )
+        # The tables are made while the first pages are fetched; pages are merged after that, since
+        # there is one writer.
+        self._begun.append(self._store_later(unit, state))
 
     def _look_further(self, feed: FeedState, units: Sequence[Unit]) -> list[Unit]:
         """Make owed, and begin to list, what is due beside what events tell.
@@ -252,13 +254,18 @@ class Run:
 
     def _load(self, units: Sequence[Unit]) -> None:
         jobs = [Job(u, self._states[u.name]) for u in units]
-        Loader(self._ctx, jobs, self._feed_if_due).run()
+        Loader(self._ctx, jobs, self._beside_load).run()
+        for begun in self._begun:
+            begun.result()
         for job in jobs:
             self._states[job.unit.name] = job.state
             if job.error is not None:
                 self._failed(job.unit, job.error)
 
-    def _feed_if_due(self) -> None:
+    def _beside_load(self) -> None:
+        for begun in [future for future in self._begun if future.done()]:
+            self._begun.remove(begun)
+            begun.result()
         if time.monotonic() - self._fed_at >= self._ctx.options.feed_interval:
             self._feed.run({})
             self._fed_at = time.monotonic()
@@ -344,6 +351,9 @@ class Run:
 
     def _store(self, unit: Unit, state: StreamState) -> None:
         """Store a state; the tables exist from a load's first state on, empty or not."""
+        self._store_later(unit, state).result()
+
+    def _store_later(self, unit: Unit, state: StreamState) -> Future[None]:
         claim = self._ctx.claims[unit.name]
 
         def work(tx: Transaction) -> None:
@@ -351,5 +361,5 @@ class Run:
             if state.phase == "load":
                 Merger(self._ctx).merge(tx, unit, Fetched())
 
-        self._ctx.write(work)
         self._states[unit.name] = state
+        return self._ctx.submit(work)
