@@ -17,7 +17,7 @@ lock() { # NAME PYTHON ARGUMENTS…
     [[ -e $file ]] || touch "$file"
     cp "$file" "$work/new.lock"
     "$uv" pip compile --quiet --universal --python-version "$python" --generate-hashes \
-        --custom-compile-command "make lock" ${options[@]+"${options[@]}"} "$@" -o "$work/new.lock"
+        --override requirements/overrides.txt --custom-compile-command "make lock" ${options[@]+"${options[@]}"} "$@" -o "$work/new.lock"
     cmp -s "$file" "$work/new.lock" || cp "$work/new.lock" "$file"
 }
 

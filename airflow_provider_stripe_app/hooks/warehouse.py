@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_stripe_app.exceptions import ConfigurationError
 from airflow_provider_stripe_app.warehouse.base import Warehouse
 from airflow_provider_stripe_app.warehouse.duckdb import DuckDBWarehouse
+from airflow_provider_stripe_app.warehouse.mysql import MySQLWarehouse
 from airflow_provider_stripe_app.warehouse.postgres import PostgresWarehouse
 from airflow_provider_stripe_app.warehouse.sqlite import SQLiteWarehouse
 
@@ -36,7 +37,7 @@ class _Kind:
 def warehouse_from_connection(conn_id: str, schema: str | None = None) -> Warehouse:
     """Return the warehouse of an Airflow connection; connects when first used.
 
-    :param conn_id: a connection of type ``duckdb``, ``postgres`` or ``sqlite``.
+    :param conn_id: a connection of type ``duckdb``, ``mysql`` (MariaDB), ``postgres``, ``sqlite``.
     :param schema: schema for the tables; the warehouse's default if ``None``.
     :raises ConfigurationError: if the type is not supported, its provider is not installed, or
         nothing written would last.
@@ -118,6 +119,15 @@ def _postgres(hook: Any, connect: Callable[[], Any], schema: str | None) -> Ware
     return PostgresWarehouse(connect, schema or "public")
 
 
+def _mysql(hook: Any, connect: Callable[[], Any], schema: str | None) -> Warehouse:
+    conn_id = hook.get_conn_id()
+    if schema is None and not BaseHook.get_connection(conn_id).schema:
+        raise ConfigurationError(
+            f"Connection {conn_id!r} names no database: set its schema, or schema= of the operator."
+        )
+    return MySQLWarehouse(connect, schema)
+
+
 _KINDS: Mapping[str, _Kind] = {
     "duckdb": _Kind(
         "duckdb",
@@ -125,6 +135,9 @@ _KINDS: Mapping[str, _Kind] = {
         "duckdb_conn_id",
         _duckdb,
         needs=("pyarrow",),
+    ),
+    "mysql": _Kind(
+        "mysql", "airflow.providers.mysql.hooks.mysql.MySqlHook", "mysql_conn_id", _mysql
     ),
     "postgres": _Kind(
         "postgres",

@@ -1,4 +1,4 @@
-"""MariaDB and MySQL, by mysqlclient or mysql-connector-python, whichever the hook brings.
+"""MariaDB, by mysqlclient or mysql-connector-python, whichever the hook brings.
 
 Two things differ from the other warehouses. Changing a table commits the transaction it is done
 in, so that is done on a connection of its own (:meth:`MySQLSession.layout`). And JSON is typed by
@@ -8,6 +8,7 @@ each column (3 ms for an invoice of 4 KB with 147 columns, Python 0.1 ms).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -36,6 +37,9 @@ _STATEMENT_BYTES = 1_000_000
 
 _LOCK_SECONDS = 600
 
+_HASH_JOINS = "SET SESSION join_cache_level = 4"
+"""Temporary tables are joined row by row otherwise."""
+
 _SETTINGS = (
     # Ours are written with double quotes around names and no meaning in backslashes.
     "SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,"
@@ -46,10 +50,13 @@ _SETTINGS = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     # A row is refused when it really is too long, not when its columns might be.
     "SET SESSION innodb_strict_mode = OFF",
+    _HASH_JOINS,
 )
 
-_HASH_JOINS = "SET SESSION join_cache_level = 4"
-"""MariaDB joins temporary tables row by row otherwise; MySQL has no such setting, nor the need."""
+_SCHEMA_EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = ?"
+
+_OLDEST = (10, 5)
+"""First MariaDB that renames columns without being told their type."""
 
 
 class MySQLDialect(Dialect):
@@ -170,8 +177,12 @@ class MySQLSession(Session):
 
     def ensure_schema(self) -> None:
         """See the base class."""
-        if self.schema is not None:
-            self.run("create schema", f"CREATE DATABASE IF NOT EXISTS {identifier(self.schema)}")
+        if self.schema is None:
+            return
+        there = self.rows("look at schema", _SCHEMA_EXISTS, (self.schema,))
+        if not there:  # asked first: CREATE needs a right that many users lack
+            self.run("create schema", f"CREATE DATABASE {identifier(self.schema)}")
+        self.run("use schema", f"USE {identifier(self.schema)}")
 
     def table(self, name: str) -> str:
         """See the base class."""
@@ -359,15 +370,35 @@ class MySQLWarehouse(SqlWarehouse):
         try:
             connection = self._connect()
             cursor = connection.cursor()
+            cursor.execute("SELECT version()")
+            _refuse_others(str(cursor.fetchall()[0][0]))
             for setting in _SETTINGS:
                 cursor.execute(setting)
-            cursor.execute("SELECT version()")
-            if "MariaDB" in str(cursor.fetchall()[0][0]):
-                cursor.execute(_HASH_JOINS)
+            if self.schema is not None:
+                cursor.execute(_SCHEMA_EXISTS.replace("?", "%s"), (self.schema,))
+                if cursor.fetchall():
+                    cursor.execute(f"USE {identifier(self.schema)}")  # temporary tables need one
             cursor.close()
+        except WarehouseError:
+            raise
         except Exception as error:
             lines = str(error).strip().splitlines()
             raise WarehouseError(
                 f"MariaDB cannot be reached: {lines[0] if lines else type(error).__name__}"
             ) from error
         return connection
+
+
+def _refuse_others(version: str) -> None:
+    """Refuse a server that this was never tried on.
+
+    :raises WarehouseError: naming the version.
+    """
+    found = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", version)
+    if found is None:
+        raise WarehouseError(
+            f"The server is MySQL {version}, and only MariaDB is supported: its SQL differs from "
+            "MySQL's. Use a MariaDB server, or another type of warehouse."
+        )
+    if (int(found[1]), int(found[2])) < _OLDEST:
+        raise WarehouseError(f"MariaDB {version} is too old: 10.5 or newer is needed.")

@@ -17,6 +17,7 @@ from airflow_provider_stripe_app.sync.summary import RunSummary
 from airflow_provider_stripe_app.testing import SimulatedStripe
 from airflow_provider_stripe_app.warehouse.base import Warehouse
 from airflow_provider_stripe_app.warehouse.duckdb import DuckDBWarehouse
+from airflow_provider_stripe_app.warehouse.mysql import MySQLWarehouse
 from airflow_provider_stripe_app.warehouse.postgres import PostgresWarehouse
 from airflow_provider_stripe_app.warehouse.sqlite import SQLiteWarehouse
 from demo.compare import Comparison, StripeReader, compare_tables
@@ -28,8 +29,8 @@ class Lab:
     """One account of a simulated Stripe and the tables that shall equal it.
 
     :param sim: running.
-    :param kind: ``duckdb``, ``sqlite`` or ``postgres``.
-    :param where: database file, or connection string.
+    :param kind: ``duckdb``, ``sqlite``, ``postgres`` or ``mariadb``.
+    :param where: database file, or connection string; of MariaDB ``socket|database``.
     """
 
     def __init__(self, sim: SimulatedStripe, kind: str, where: str) -> None:
@@ -49,6 +50,11 @@ class Lab:
             import sqlite3
 
             return sqlite3.connect(self.where)
+        if self.kind == "mariadb":
+            import mysql.connector
+
+            socket, database = self.where.split("|")
+            return mysql.connector.connect(unix_socket=socket, user="root", database=database)
         try:
             import psycopg as driver
         except ImportError:  # what Airflow's provider of Airflow 3.2.0's time brings
@@ -62,6 +68,8 @@ class Lab:
             return DuckDBWarehouse(self.connect)
         if self.kind == "sqlite":
             return SQLiteWarehouse(self.connect)
+        if self.kind == "mariadb":
+            return MySQLWarehouse(self.connect)
         return PostgresWarehouse(self.connect)
 
     def client(self, tokens: TokenProvider | None = None) -> StripeClient:
@@ -115,7 +123,10 @@ class Lab:
 
     def cursor(self) -> Any:
         """Return something to execute SQL with."""
-        return self.connect() if self.kind == "duckdb" else self.connect().cursor()
+        if self.kind == "duckdb":
+            return self.connect()
+        self._connection = self.connect()  # kept: a cursor of MariaDB's driver does not hold it
+        return self._connection.cursor()
 
     def query(self, sql: str) -> list[Any]:
         """Return all rows of a query."""

@@ -62,8 +62,8 @@ def test_memory_is_refused_because_nothing_would_last(
 
 
 def test_another_type_is_refused_naming_those_that_work(connection: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"'mysql'.*duckdb, postgres, sqlite"):
-        warehouse_from_connection(connection(conn_type="mysql", host="h"))
+    with pytest.raises(ConfigurationError, match=r"'mssql'.*duckdb, mysql, postgres, sqlite"):
+        warehouse_from_connection(connection(conn_type="mssql", host="h"))
 
 
 def test_a_schema_for_sqlite_is_refused(connection: Any, tmp_path: Path) -> None:
