@@ -20,12 +20,12 @@ from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.sync import recheck
 from airflow_provider_stripe_app.sync.budget import RequestCapReached
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.feed import Feed, FeedGap
 from airflow_provider_stripe_app.sync.fetch import Fetched
 from airflow_provider_stripe_app.sync.load import Job, Loader
+from airflow_provider_stripe_app.sync.looks import begin_looks
 from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
 from airflow_provider_stripe_app.sync.plan import Plan, plan
@@ -135,8 +135,7 @@ class Run:
             self._sweep(loads)
             feed = self._feed.run({})
         self._fail_uncovered(feed)
-        for unit in self._healthy():
-            self._work_off(unit, feed)
+        self._work_off_all(feed)
         self._finish(feed)
 
     def _plan(self) -> dict[str, Plan]:
@@ -180,9 +179,7 @@ class Run:
         else:
             feed = self._follow_or_load(plans, feed)
         self._fed_at = time.monotonic()
-        for unit in self._units:
-            if plans[unit.name].action == "load":
-                self._begin(unit, plans[unit.name], feed.streams[unit.name].since)
+        self._begin(plans, feed)
         return feed
 
     def _follow_or_load(self, plans: dict[str, Plan], feed: FeedState) -> FeedState:
@@ -206,51 +203,36 @@ class Run:
         state = self._states.get(name)
         return state.start_date if state and planned.action != "load" else planned.start_date
 
-    def _begin(self, unit: Unit, planned: Plan, load_id: int) -> None:
-        log.info(
-            "%s: listing everything of %s: %s", self._ctx.account_id, unit.name, planned.reason
-        )
-        state = StreamState(
-            api_version=API_VERSION,
-            phase="load",
-            load_id=load_id,
-            load_run=self._ctx.options.run,
-            remaining=(Range(gte=planned.start_date, lt=None),),
-            children=tuple(c.name for c in unit.children),
-            start_date=planned.start_date,
-        )
+    def _begin(self, plans: Mapping[str, Plan], feed: FeedState) -> None:
+        begun = []
+        for unit in self._units:
+            planned = plans[unit.name]
+            if planned.action != "load":
+                continue
+            log.info(
+                "%s: listing everything of %s: %s", self._ctx.account_id, unit.name, planned.reason
+            )
+            state = StreamState(
+                api_version=API_VERSION,
+                phase="load",
+                load_id=feed.streams[unit.name].since,
+                load_run=self._ctx.options.run,
+                remaining=(Range(gte=planned.start_date, lt=None),),
+                children=tuple(c.name for c in unit.children),
+                start_date=planned.start_date,
+            )
+            begun.append((unit, state))
         # The tables are made while the first pages are fetched; pages are merged after that, since
         # there is one writer.
-        self._begun.append(self._store_later(unit, state))
+        if begun:
+            self._begun.append(self._store_later(begun))
 
     def _look_further(self, feed: FeedState, units: Sequence[Unit]) -> list[Unit]:
-        """Make owed, and begin to list, what is due beside what events tell.
-
-        :return: the units of which something is to be listed.
-        """
-        found = []
-        for unit in units:
-            state, now = self._states[unit.name], feed.cursor + self._ctx.options.lag
-            if unit.name in self._feed.blind or unit.name in self._ctx.summary.errors:
-                continue
-            counts = self._count_open(unit) if recheck.chooses(unit.stream, state, now) else None
-            look = recheck.look(unit.stream, state, feed, now, self._ctx.options.lag, counts)
-            if look.state == state:
-                continue
-            self._ctx.write(partial(self._begin_look, unit=unit, look=look, now=now))
-            self._states[unit.name] = look.state
-            if look.state.phase == "window":
-                found.append(unit)
-        return found
-
-    def _count_open(self, unit: Unit) -> tuple[int, int]:
-        ctx = self._ctx
-        return ctx.write(lambda tx: tx.count_open(unit.stream, ctx.account_id, ctx.livemode))
-
-    def _begin_look(self, tx: Transaction, unit: Unit, look: recheck.Look, now: int) -> None:
-        tx.advance(self._ctx.claims[unit.name], look.state.to_json())
-        if look.owe:
-            tx.owe_open(unit.stream, self._ctx.account_id, self._ctx.livemode, now)
+        """Begin what is due beside what events tell; return the units with something to list."""
+        units = [u for u in units if u.name not in {*self._feed.blind, *self._stopped}]
+        begun = begin_looks(self._ctx, units, self._states, feed)
+        self._states.update(begun)
+        return [u for u in units if u.name in begun and begun[u.name].phase == "window"]
 
     def _load(self, units: Sequence[Unit]) -> None:
         jobs = [Job(u, self._states[u.name]) for u in units]
@@ -271,16 +253,38 @@ class Run:
             self._fed_at = time.monotonic()
 
     def _sweep(self, units: Sequence[Unit]) -> None:
-        for unit in units:
-            state = self._states[unit.name]
-            if unit.name in self._stopped or state.phase != "sweep":
-                continue
+        """Confirm what the finished loads have not listed."""
+        swept = [
+            u
+            for u in units
+            if u.name not in self._stopped and self._states[u.name].phase == "sweep"
+        ]
+        incomplete = self._ctx.write(partial(self._with_unseen, units=swept))
+        for unit in incomplete:
             try:
-                WorkOff(self._ctx, unit, state).unseen()
+                WorkOff(self._ctx, unit, self._states[unit.name]).unseen()
             except StripeApiError as error:
                 self._failed(unit, error)
-                continue
-            self._store(unit, replace(state, phase="live", load_run=""))
+        live = [
+            (u, replace(self._states[u.name], phase="live", load_run=""))
+            for u in swept
+            if u.name not in self._stopped
+        ]
+        if live:
+            self._store_later(live).result()
+
+    def _with_unseen(self, tx: Transaction, units: Sequence[Unit]) -> list[Unit]:
+        return [u for u in units if WorkOff(self._ctx, u, self._states[u.name]).has_unseen(tx)]
+
+    def _work_off_all(self, feed: FeedState) -> None:
+        ctx = self._ctx
+        owing = ctx.write(lambda tx: tx.owing(ctx.account_id, ctx.livemode))
+        for unit in self._healthy():
+            if unit.name in owing:
+                self._work_off(unit, feed)
+            else:
+                state = self._states[unit.name]
+                self._states[unit.name] = replace(state, complete_to=feed.cursor)
 
     def _work_off(self, unit: Unit, feed: FeedState) -> None:
         summary = self._ctx.summary.table(unit.name)
@@ -351,15 +355,14 @@ class Run:
 
     def _store(self, unit: Unit, state: StreamState) -> None:
         """Store a state; the tables exist from a load's first state on, empty or not."""
-        self._store_later(unit, state).result()
+        self._store_later([(unit, state)]).result()
 
-    def _store_later(self, unit: Unit, state: StreamState) -> Future[None]:
-        claim = self._ctx.claims[unit.name]
-
+    def _store_later(self, states: Sequence[tuple[Unit, StreamState]]) -> Future[None]:
         def work(tx: Transaction) -> None:
-            tx.advance(claim, state.to_json())
-            if state.phase == "load":
-                Merger(self._ctx).merge(tx, unit, Fetched())
+            for unit, state in states:
+                tx.advance(self._ctx.claims[unit.name], state.to_json())
+                if state.phase == "load":
+                    Merger(self._ctx).merge(tx, unit, Fetched())
 
-        self._states[unit.name] = state
+        self._states.update((unit.name, state) for unit, state in states)
         return self._ctx.submit(work)

@@ -120,13 +120,15 @@ class WorkOff:
                     raise got.error
                 self._progress.tick()
 
-    def _unseen(self, tx: Transaction, load_id: int) -> list[str]:
+    def has_unseen(self, tx: Transaction) -> bool:
+        """Tell whether there are rows that the finished full load has not listed."""
+        return bool(self._unseen(tx, self._state.load_id, limit=1))
+
+    def _unseen(self, tx: Transaction, load_id: int, limit: int = CONFIRM_LIMIT) -> list[str]:
         ctx = self._ctx
         # What was merged in the load's first second, before its first page, counts as unseen too.
         before = (load_id + 1) * 10
-        return tx.unseen(
-            self._unit.stream, ctx.account_id, ctx.livemode, load_id, before, CONFIRM_LIMIT
-        )
+        return tx.unseen(self._unit.stream, ctx.account_id, ctx.livemode, load_id, before, limit)
 
     def _due(self, tx: Transaction) -> list[Obligation]:
         return tx.due(self._ctx.account_id, self._ctx.livemode, self._unit.name, DUE_LIMIT)

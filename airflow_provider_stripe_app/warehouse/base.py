@@ -334,6 +334,10 @@ class Transaction(Protocol):
         """
         ...
 
+    def spenders(self) -> list[tuple[str, bool]]:
+        """Return (account, livemode) of all whose requests are kept, in order."""
+        ...
+
     def tidy_requests(self, account_id: str, livemode: bool, keep: str, today: str) -> None:
         """Forget the days before ``keep``; sum up the days that ended at least a day ago.
 
@@ -342,6 +346,10 @@ class Transaction(Protocol):
         :param keep: ISO date.
         :param today: ISO date.
         """
+        ...
+
+    def owing(self, account_id: str, livemode: bool) -> set[str]:
+        """Return the streams of an account that have obligations."""
         ...
 
     def settle(

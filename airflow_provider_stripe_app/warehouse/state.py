@@ -299,6 +299,17 @@ def owe_statement(
     return dialect.upsert(table, (*KEY, *own), select, (*KEY, "id"), updates)
 
 
+def owing(session: Session, account_id: str, livemode: bool) -> set[str]:
+    """Return the streams that have obligations."""
+    rows = session.rows(
+        "owing",
+        f"SELECT DISTINCT stream FROM {session.table(OBLIGATIONS)} "
+        "WHERE account_id = ? AND livemode = ?",
+        (account_id, livemode),
+    )
+    return {row[0] for row in rows}
+
+
 def due(
     session: Session,
     account_id: str,

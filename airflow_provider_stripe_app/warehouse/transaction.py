@@ -146,9 +146,17 @@ class SqlTransaction:
         """See the protocol."""
         return requests.spent(self._session, account_id, livemode, since)
 
+    def spenders(self) -> list[tuple[str, bool]]:
+        """See the protocol."""
+        return requests.spenders(self._session)
+
     def tidy_requests(self, account_id: str, livemode: bool, keep: str, today: str) -> None:
         """See the protocol."""
         requests.tidy(self._session, account_id, livemode, keep, today)
+
+    def owing(self, account_id: str, livemode: bool) -> set[str]:
+        """See the protocol."""
+        return state.owing(self._session, account_id, livemode)
 
     def settle(
         self, stream: Stream, account_id: str, livemode: bool, forgive: Sequence[str] = ()
