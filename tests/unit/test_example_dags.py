@@ -27,6 +27,7 @@ def load(path: Path) -> list[Any]:
 
 def test_there_are_examples() -> None:
     assert [path.stem for path in EXAMPLES] == [
+        "stripe_accounts",
         "stripe_audit",
         "stripe_sync",
         "stripe_sync_mapped",
@@ -38,6 +39,11 @@ def test_there_are_examples() -> None:
 def test_an_example_imports_and_names_known_streams(path: Path) -> None:
     [dag] = load(path)
     assert dag.dag_id == path.stem
+    if path.stem == "stripe_accounts":
+        accounts, _, sync = sorted(dag.tasks, key=lambda task: task.task_id)
+        assert sync.partial_kwargs["warehouse_conn_id"] == "warehouse"
+        assert all(resolve_streams(streams) for streams in accounts.groups)
+        return
     [task] = dag.tasks
     values = task.partial_kwargs if task.is_mapped else vars(task)
     assert values["warehouse_conn_id"] == "warehouse"

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_stripe_app.exceptions import ConfigurationError
+from airflow_provider_stripe_app.operators.sync import StripeSyncOperator
 from airflow_provider_stripe_app.operators.task_group import (
     AccountsOperator,
     SyncSummaryOperator,
@@ -74,8 +76,18 @@ def test_a_schema_can_be_one_for_each_account():
     assert [one["schema"] for one in named] == ["raw_stripe_a", "raw_stripe_b"]
 
 
+@pytest.mark.matrix
+def test_airflow_takes_a_mapped_pool_and_does_not_heed_it():
+    """Why a pool for each account needs a task for each; if it fails, Airflow has learned it."""
+    with DAG("many", schedule=None) as dag:
+        StripeSyncOperator.partial(
+            task_id="sync", streams=TABLES, warehouse_conn_id="w"
+        ).expand_kwargs([{"stripe_app_conn_id": "a", "pool": "pool_of_a"}])
+    scheduled = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert scheduled.get_task("sync").pool == "default_pool"
+
+
 def test_a_pool_for_each_account_makes_a_task_for_each():
-    """Airflow reads the pool of a mapped task from its unmapped arguments alone."""
     dag = group(pool="pool_{conn_id}", retries=7)
     pools = {task.task_id: task.pool for task in dag.tasks}
     assert pools["stripe_sync.sync.stripe_a"] == "pool_stripe_a"
