@@ -42,7 +42,14 @@ def get_provider_cli_commands() -> list[CLICommand]:
             name="stripe-app",
             help="Install Stripe Apps and look after their tokens",
             description=STATUSES,
-            subcommands=(*_installing(), *_keeping(), *_accounts(), _verify(), _simulate()),
+            subcommands=(
+                *_installing(),
+                *_keeping(),
+                *_accounts(),
+                _verify(),
+                _requests(),
+                _simulate(),
+            ),
         )
     ]
 
@@ -285,6 +292,25 @@ def _verify() -> CLICommand:
                 type=float,
                 default=900.0,
             ),
+            as_json,
+        ),
+    )
+
+
+def _requests() -> CLICommand:
+    from airflow.cli.cli_config import ActionCommand
+
+    as_json, _, _ = _common()
+    return ActionCommand(
+        name="requests",
+        help="Show how many requests syncs and audits have made, by day and purpose",
+        description="Reads the warehouse, not Stripe, and so costs no request.",
+        func=_lazy("counting", "requests"),
+        args=(
+            _arg("warehouse_conn_id", help="connection of the warehouse"),
+            _arg("--account", help="acct_… (default: all)", default=None),
+            _arg("--schema", help="schema of the tables", default=None),
+            _arg("--days", help="how many days, with today (30)", type=int, default=30),
             as_json,
         ),
     )

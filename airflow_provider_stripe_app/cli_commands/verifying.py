@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_provider_stripe_app.cli_commands.connections import connections_of_the_database
 from airflow_provider_stripe_app.cli_commands.output import FAILED, Result, command, user
-from airflow_provider_stripe_app.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-
-@contextmanager
-def _connections_of_the_database() -> Iterator[None]:
-    """Let hooks find connections in the metadata database, as ``airflow connections test`` does.
-
-    :raises ConfigurationError: if there is no connection of a name that is looked for.
-    """
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
-    name = "_AIRFLOW_PROCESS_CONTEXT"
-    before = os.environ.get(name)
-    os.environ[name] = "server"
-    try:
-        yield
-    except AirflowNotFoundException as error:
-        raise ConfigurationError(f"{str(error).rstrip('.')}: create the connection.") from None
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @command
@@ -46,7 +21,7 @@ def verify(args: Namespace) -> Result:
     from airflow_provider_stripe_app.sync.audit.run import run_audit
 
     names = [name.strip() for name in args.streams.split(",") if name.strip()]
-    with _connections_of_the_database():
+    with connections_of_the_database():
         warehouse = warehouse_from_connection(args.warehouse_conn_id, args.schema)
         hook = StripeAppHook(args.conn_id)
         account_id, livemode = hook.identity()

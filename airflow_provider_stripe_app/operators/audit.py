@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
+from airflow_provider_stripe_app.operators.limits import Number, daily_cap, read_budget
 from airflow_provider_stripe_app.operators.sync import (
     StripeDashboardLink,
     dashboard_address,
@@ -45,6 +46,8 @@ class StripeAuditOperator(BaseOperator):
     :param examples: ids named in the result, per table and kind of difference.
     :param workers: threads that fetch from Stripe.
     :param lease_wait: seconds.
+    :param read_budget: see :class:`.StripeSyncOperator`.
+    :param max_requests_per_day: as above; an audit that reaches it fails, and cannot be resumed.
     :return: per table what was checked, equal, missing, extra, different, silently changed, not yet
         due and repaired, with the first ids and the fields that differ; requests and seconds.
     :raises AirflowFailException: if rows differ, or a retry cannot mend what went wrong.
@@ -56,6 +59,8 @@ class StripeAuditOperator(BaseOperator):
         "warehouse_conn_id",
         "stripe_app_conn_id",
         "schema",
+        "read_budget",
+        "max_requests_per_day",
     )
     operator_extra_links = (StripeDashboardLink(),)
     ui_color = "#635bff"
@@ -73,6 +78,8 @@ class StripeAuditOperator(BaseOperator):
         examples: int = 20,
         workers: int = 12,
         lease_wait: float = 900.0,
+        read_budget: Number = None,
+        max_requests_per_day: Number = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +92,8 @@ class StripeAuditOperator(BaseOperator):
         self.examples = examples
         self.workers = workers
         self.lease_wait = lease_wait
+        self.read_budget = read_budget
+        self.max_requests_per_day = max_requests_per_day
         self.dashboard_url = ""
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -125,6 +134,8 @@ class StripeAuditOperator(BaseOperator):
             run=owner,
             workers=self.workers,
             lease_wait=self.lease_wait,
+            read_budget=read_budget(self.read_budget),
+            max_requests=daily_cap(self.max_requests_per_day),
         )
 
     def _told(self, context: Context, result: AuditResult) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def reports_of_summary(
     for stream in streams:
         # A child is loaded with its parent, and fails with it.
         error = summary.errors.get(stream.name) or summary.errors.get(stream.parent or "")
+        error = error or _unfinished(summary, stream)
         if error is not None:
             found.append(_failed(stream, error, warehouse_conn_id, task))
             continue
@@ -93,6 +94,12 @@ def task_of(context: Context) -> Task:
     ti: Any = context["ti"]
     dag, task, run = (str(one)[:ID_LENGTH] or None for one in (ti.dag_id, ti.task_id, ti.run_id))
     return Task(dag, task, run)
+
+
+def _unfinished(summary: RunSummary, stream: Stream) -> StripeAppError | None:
+    """Return why a stream is not finished: a person who looks shall not take a part for it all."""
+    why = summary.unfinished.get(stream.name) or summary.unfinished.get(stream.parent or "")
+    return StripeAppError(f"Not finished, the next run goes on: {why}") if why else None
 
 
 def _failed(stream: Stream, error: Exception, warehouse_conn_id: str, task: Task) -> StreamReport:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
+    AirflowSkipException,
     Asset,
     BaseOperator,
     BaseOperatorLink,
@@ -22,12 +23,14 @@ from airflow_provider_stripe_app.exceptions import (
 )
 from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
 from airflow_provider_stripe_app.oauth import report_client
+from airflow_provider_stripe_app.operators.limits import Number, daily_cap, read_budget
 from airflow_provider_stripe_app.operators.reports import (
     reports_of_error,
     reports_of_summary,
     task_of,
 )
 from airflow_provider_stripe_app.streams.catalog import resolve_streams
+from airflow_provider_stripe_app.sync.budget import RequestCapReached
 from airflow_provider_stripe_app.sync.options import MODES, SyncOptions
 from airflow_provider_stripe_app.warehouse.base import ForeignTable, WarehouseError
 
@@ -38,7 +41,13 @@ if TYPE_CHECKING:
     from airflow_provider_stripe_app.streams.model import Stream
     from airflow_provider_stripe_app.sync.summary import RunSummary
 
-PERMANENT = (ConfigurationError, ReauthorizationRequired, PermissionMissing, ForeignTable)
+PERMANENT = (
+    ConfigurationError,
+    ReauthorizationRequired,
+    PermissionMissing,
+    ForeignTable,
+    RequestCapReached,
+)
 """Errors that a retry cannot mend."""
 
 
@@ -77,7 +86,14 @@ class StripeSyncOperator(BaseOperator):
     :param workers: threads that fetch from Stripe.
     :param rate_share: part of the account's requests per second that this task may use, for several
         tasks on one account; see :class:`.StripeAppHook`.
+    :param read_budget: requests that the account may make in 30 days; a run that comes near or
+        exceeds it says so. The result tells how much is spent in any case.
+    :param max_requests_per_day: requests that the account may make on a UTC day, at least 100. A
+        run that reaches it keeps its place and ends as skipped, the next one goes on from there, so
+        a long load spreads over days. The change feed is read all the same.
     :return: per table what was inserted, updated, deleted and unchanged, requests and seconds.
+    :raises AirflowSkipException: when ``max_requests_per_day`` has stopped the run; the XCom has
+        what it did.
     :raises AirflowFailException: when a retry cannot mend it: a permission is missing, the app has
         to be installed again, an argument or a table is wrong.
     :raises AirflowException: when a retry may mend it.
@@ -90,6 +106,8 @@ class StripeSyncOperator(BaseOperator):
         "schema",
         "mode",
         "sync_start_date",
+        "read_budget",
+        "max_requests_per_day",
     )
     operator_extra_links = (StripeDashboardLink(),)
     ui_color = "#635bff"
@@ -106,6 +124,8 @@ class StripeSyncOperator(BaseOperator):
         sync_start_date: str | None = None,
         workers: int = 12,
         rate_share: float = 1.0,
+        read_budget: Number = None,
+        max_requests_per_day: Number = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -117,6 +137,8 @@ class StripeSyncOperator(BaseOperator):
         self.sync_start_date = sync_start_date
         self.workers = workers
         self.rate_share = rate_share
+        self.read_budget = read_budget
+        self.max_requests_per_day = max_requests_per_day
         self.outlets = [*self.outlets, *_assets(stripe_app_conn_id, streams)]
         self.dashboard_url = ""
 
@@ -128,7 +150,19 @@ class StripeSyncOperator(BaseOperator):
         except StripeAppError as error:
             raise translated(error, self.warehouse_conn_id) from error
         self._log_summary(summary)
+        if summary.unfinished:
+            self._skip(context, summary)
         return summary.as_dict()
+
+    def _skip(self, context: Context, summary: RunSummary) -> None:
+        """End without an asset event: nobody downstream shall take a part for the whole."""
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="return_value", value=summary.as_dict())
+        why = next(iter(summary.unfinished.values()))
+        raise AirflowSkipException(
+            f"Not finished: {', '.join(summary.unfinished)}. {why} What was read is in the tables, "
+            "and the next run goes on from there."
+        )
 
     def _sync_and_tell(self, context: Context, streams: Sequence[Stream]) -> RunSummary:
         """Sync and tell the API server how it went, for the page that shows the last syncs."""
@@ -180,6 +214,8 @@ class StripeSyncOperator(BaseOperator):
             owner=owner,
             run=owner,
             workers=self.workers,
+            read_budget=read_budget(self.read_budget),
+            max_requests=daily_cap(self.max_requests_per_day),
         )
 
     def _describe_assets(
@@ -214,6 +250,15 @@ class StripeSyncOperator(BaseOperator):
                     name,
                     dict(s.misfits),
                 )
+        reads = summary.reads
+        self.log.info(
+            "%s requests in this run, %s in %s days: %.1f%% of %s",
+            f"{sum(summary.requests.values()):,}",
+            f"{reads['spent']:,}",
+            reads["days"],
+            100 * reads["share"],
+            f"{reads['budget']:,}",
+        )
 
 
 def translated(error: StripeAppError, warehouse_conn_id: str) -> AirflowException:

@@ -155,6 +155,5 @@ def reached(account_id: str, cap: int, made: int, kept: int) -> RequestCapReache
     """
     return RequestCapReached(
         f"{account_id} has had {made:,} of its {cap:,} requests of today ({kept:,} are kept for "
-        "the change feed). What was read stays; a run after midnight UTC goes on from there. "
-        "max_requests_per_day sets how many a day may have."
+        "the change feed): run again after midnight UTC, or raise max_requests_per_day."
     )

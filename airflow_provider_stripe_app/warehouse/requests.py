@@ -43,6 +43,15 @@ def spent(
     return {(day, _joined(verb, stream)): int(number) for day, verb, stream, number in rows}
 
 
+def spenders(session: Session) -> list[tuple[str, bool]]:
+    """Return (account, livemode) of all whose requests are kept."""
+    rows = session.rows(
+        "spenders",
+        f"SELECT DISTINCT account_id, livemode FROM {session.table(REQUESTS)} ORDER BY 1, 2",
+    )
+    return [(account, bool(livemode)) for account, livemode in rows]
+
+
 def tidy(session: Session, account_id: str, livemode: bool, keep: str, today: str) -> None:
     """Forget the days before ``keep``, and sum up those that nobody adds to any more.
 

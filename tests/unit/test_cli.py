@@ -55,6 +55,7 @@ def test_all_commands_are_there_and_lead_to_functions():
         "adopt",
         "uninstall",
         "verify",
+        "requests",
         "simulate",
     }
     for command in found.values():

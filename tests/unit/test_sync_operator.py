@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
+    AirflowSkipException,
     BaseOperator,
 )
 
@@ -17,11 +20,15 @@ from airflow_provider_stripe_app.exceptions import (
     ReauthorizationRequired,
     TokenUnavailable,
 )
+from airflow_provider_stripe_app.operators.limits import daily_cap, read_budget
+from airflow_provider_stripe_app.operators.reports import Task, reports_of_summary
 from airflow_provider_stripe_app.operators.sync import (
     StripeSyncOperator,
     translated,
     unix_seconds,
 )
+from airflow_provider_stripe_app.streams.catalog import resolve_streams
+from airflow_provider_stripe_app.sync.budget import reached
 from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
 from airflow_provider_stripe_app.warehouse.base import WarehouseError
 
@@ -110,3 +117,50 @@ def test_what_a_retry_may_mend_is_retried(error: Exception) -> None:
     made = translated(error, operator().warehouse_conn_id)  # type: ignore[arg-type]
     assert isinstance(made, AirflowException)
     assert not isinstance(made, AirflowFailException)
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None", " "])
+def test_no_limit_is_no_limit(nothing: str | None) -> None:
+    assert daily_cap(nothing) is None
+    assert read_budget(nothing) is None
+
+
+def test_limits_come_as_numbers_or_from_templates() -> None:
+    assert daily_cap(5000) == daily_cap("5000") == daily_cap(" 5_000 ") == 5000
+    assert read_budget("1") == 1
+
+
+@pytest.mark.parametrize("wrong", [99, "99", "-5", "many", "1.5", "²", True])
+def test_a_wrong_limit_says_what_it_is(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_requests_per_day must be a whole number"):
+        daily_cap(wrong)
+
+
+def stopped() -> RunSummary:
+    summary = RunSummary("acct_1", livemode=False)
+    summary.reads = {"days": 30, "spent": 7, "budget": 10_000, "share": 0.0007}
+    summary.unfinished["invoices"] = str(reached("acct_1", 100, 95, 5))
+    return summary
+
+
+def test_a_run_that_the_cap_stopped_is_skipped_and_tells_what_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = operator(streams=["customers", "invoices"])
+    monkeypatch.setattr(made, "_sync_and_tell", lambda *_: stopped())
+    pushed: dict[str, Any] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    with pytest.raises(AirflowSkipException, match=r"Not finished: invoices.*95 of its 100"):
+        made.execute({"ti": ti})  # type: ignore[typeddict-item]
+    assert pushed["return_value"]["unfinished"] == stopped().unfinished
+
+
+def test_an_unfinished_stream_is_reported_as_such_and_so_are_its_children() -> None:
+    streams = resolve_streams(["customers", "invoice_line_items"])
+    reports = reports_of_summary(stopped(), streams, "w", Task())
+    told = {report.stream: (report.ok, report.error) for report in reports}
+    assert told["customers"] == (True, None)
+    for unfinished in ("invoices", "invoice_line_items"):
+        ok, error = told[unfinished]
+        assert not ok
+        assert "Not finished, the next run goes on" in str(error)

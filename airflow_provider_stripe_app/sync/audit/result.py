@@ -74,12 +74,14 @@ class AuditResult:
     """What an audit found.
 
     :param requests: purpose → number of requests to Stripe.
+    :param reads: what the account's reads have cost in 30 days, against its budget.
     """
 
     account_id: str
     livemode: bool
     tables: dict[str, TableAudit] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
+    reads: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -95,6 +97,7 @@ class AuditResult:
             "equal": self.unrepaired == 0,
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "requests": dict(self.requests),
+            "reads": dict(self.reads),
             "seconds": round(self.seconds, 2),
         }
 

@@ -89,6 +89,10 @@ def run_audit(
     with ctx.open(), spool() as memory:
         Audit(ctx, options, memory, result).run(streams)
     result.requests = dict(client.requests - before)
+    reads = ctx.meter.reads(options.read_budget)
+    if warning := reads.warning():
+        log.warning("%s: %s", account_id, warning)
+    result.reads = reads.as_dict()
     result.seconds = time.monotonic() - began
     for name, table in result.tables.items():
         table.seconds = result.seconds

@@ -103,6 +103,7 @@ class PlanningContract:
                 ("2026-10-02", "events"): 5,
             }
             assert tx.spent(ACCOUNT, False, "2026-10-02") == {("2026-10-02", "events"): 5}
+            assert tx.spenders() == [(ACCOUNT, False), (ACCOUNT, True)]
 
     def test_old_days_are_forgotten_and_past_ones_summed_up(
         self, place: Place, warehouse: SqlWarehouse
