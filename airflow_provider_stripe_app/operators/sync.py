@@ -213,6 +213,7 @@ class StripeSyncOperator(BaseOperator):
             start_date=unix_seconds(self.sync_start_date),
             owner=owner,
             run=owner,
+            group=f"{context['ti'].dag_id} {context['ti'].run_id}",
             workers=self.workers,
             read_budget=read_budget(self.read_budget),
             max_requests=daily_cap(self.max_requests_per_day),

@@ -9,6 +9,7 @@ the last of them. The pass reads behind its cursor, because an event can become 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from airflow_provider_stripe_app.api.events import EventItem
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
+from airflow_provider_stripe_app.sync.budget import KEEP_DAYS, day_before, day_of
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.reduce import Reducer
 from airflow_provider_stripe_app.sync.state import FEED, Coverage, FeedState
@@ -29,6 +31,10 @@ log = logging.getLogger(__name__)
 
 FLUSH_OBJECTS = 5_000
 """Objects held in memory before their obligations are committed."""
+
+SHARED_FOR = 60.0
+"""Seconds for which a pass serves other runs of its group: tasks of a DAG run start that far apart.
+"""
 
 DEEP_SWEEP_MARGIN = 3_600
 """Seconds by which two deep sweeps overlap."""
@@ -89,13 +95,38 @@ class Pass:
 class Feed:
     """Reads the feed of one account.
 
+    A pass that another run has finished since this one last looked is as good as an own one: what
+    it saw is owed to all streams, and its cursor is up to when they are complete.
+
     ``blind`` names the streams whose permission was found missing: Stripe may hide their events
     without a word [infer], so they are not covered any more.
     """
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._passes = 0
         self.blind: dict[str, PermissionMissing] = {}
+
+    def look(self, state: FeedState | None, *, used: bool) -> None:
+        """Take note of where the feed stands: only a pass that is finished from now on will do.
+
+        Or the last one, if it was one of this run's group and has just ended.
+
+        :param state: as stored.
+        :param used: the streams are as far as that pass already.
+        """
+        if state is None:
+            return
+        young = 0 <= time.time() - state.ended_at < SHARED_FOR
+        mine = bool(self._ctx.options.group) and state.group == self._ctx.options.group
+        self._passes = state.passes - (1 if mine and young and not used else 0)
+
+    def run_unless_others_did(self) -> FeedState:
+        """Do one pass, or wait for another run's and use that.
+
+        :raises FeedGap: as :meth:`run`.
+        """
+        return self._run({}, fresh=False, share=True)
 
     def run(self, register: Mapping[str, int | None], *, fresh: bool = False) -> FeedState:
         """Do one pass and register streams that are to be loaded.
@@ -107,21 +138,39 @@ class Feed:
         :return: the feed's state as committed.
         :raises FeedGap: if events have been lost; nothing was moved.
         """
-        [claim] = self._ctx.claim(FEED)
+        return self._run(register, fresh=fresh, share=False)
+
+    def _run(self, register: Mapping[str, int | None], *, fresh: bool, share: bool) -> FeedState:
+        ctx = self._ctx
+        [claim] = ctx.claim(FEED)
         try:
-            old = FeedState.from_json(claim.state) if claim.state and not fresh else None
-            done = self._read(claim, old) if old else self._begin()
-            streams = dict(done.state.streams)
-            streams.update({n: Coverage(done.now, start) for n, start in register.items()})
-            state = replace(done.state, streams=streams)
-            self._ctx.write(
-                partial(self._commit, claim=claim, state=state.to_json(), owed=done.rest)
-            )
+            stored = FeedState.from_json(claim.state) if claim.state else None
+            if share and stored is not None and stored.passes > self._passes:
+                log.info("%s: another run has just read the events", ctx.account_id)
+                ctx.release(FEED)
+                self._passes = stored.passes
+                return stored
+            done = self._read(claim, stored) if stored and not fresh else self._begin()
+            state = self._finished(done, register, stored)
+            ctx.write(partial(self._commit, claim=claim, state=state, done=done, owed=done.rest))
         except BaseException:
-            self._ctx.release(FEED)
+            ctx.release(FEED)
             raise
-        del self._ctx.claims[FEED]
+        del ctx.claims[FEED]
+        self._passes = state.passes
         return state
+
+    def _finished(
+        self, done: Pass, register: Mapping[str, int | None], before: FeedState | None
+    ) -> FeedState:
+        new = {n: Coverage(done.now, start) for n, start in register.items()}
+        return replace(
+            done.state,
+            streams={**done.state.streams, **new},
+            passes=(before.passes if before else 0) + 1,
+            group=self._ctx.options.group,
+            ended_at=time.time(),
+        )
 
     def _begin(self) -> Pass:
         page = self._events({"limit": 1})
@@ -146,7 +195,7 @@ class Feed:
             last_date = date
             if len(reducer.owed) >= FLUSH_OBJECTS:
                 some = reducer.take()
-                self._ctx.write(partial(self._commit, claim=claim, state=None, owed=some))
+                self._ctx.write(partial(self._commit, claim=claim, owed=some))
             self._ctx.renew()
         if has_gap(old, last_date, options.overlap):
             raise FeedGap((last_date - old.cursor) / 86_400)
@@ -204,13 +253,22 @@ class Feed:
             more = page.has_more and bool(page.items)
 
     def _commit(
-        self, tx: Transaction, claim: Claim, state: str | None, owed: list[Obligation]
+        self,
+        tx: Transaction,
+        claim: Claim,
+        owed: list[Obligation],
+        state: FeedState | None = None,
+        done: Pass | None = None,
     ) -> None:
         """Store what is owed; with a state, the pass is over and gives its lease back."""
         ctx = self._ctx
-        tx.advance(claim, state)
+        tx.advance(claim, state.to_json() if state else None)
         if state is not None:
             tx.release(claim)
+        if done is not None and done.state.swept_at == done.now:
+            # Once a day, and never two at a time: the lease is held until the commit.
+            today = day_of(done.now)
+            tx.tidy_requests(ctx.account_id, ctx.livemode, day_before(today, KEEP_DAYS - 1), today)
         if owed:
             tx.owe(ctx.account_id, ctx.livemode, owed)
             for name in sorted({o.stream for o in owed}):

@@ -40,6 +40,8 @@ class SyncOptions:
     :param start_date: leave out objects created before this unix second; ``None`` for no limit.
     :param owner: who holds the leases; the same owner takes over its own lease at once (a retry).
     :param run: names the run, so that a retry of ``mode="full"`` resumes.
+    :param group: names runs that belong together, such as the tasks of one DAG run: what one of
+        them has just read of the change feed serves the others.
     :param workers: requests under way, at most; as many as rate and answer times take are made.
     :param batch_rows: rows merged in one transaction, about.
     :param batch_bytes: bytes of JSON merged in one transaction, about.
@@ -64,6 +66,7 @@ class SyncOptions:
     start_date: int | None = None
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     run: str = ""
+    group: str = ""
     workers: int = 40
     batch_rows: int = 10_000
     batch_bytes: int = 24 * 2**20

@@ -132,8 +132,9 @@ class Run:
         if loads or looks:
             self._load([*loads, *looks])
         if loads:
+            self._look_at_feed()
             self._sweep(loads)
-            feed = self._feed.run({})
+            feed = self._feed.run_unless_others_did()
         self._fail_uncovered(feed)
         self._work_off_all(feed)
         self._finish(feed)
@@ -143,12 +144,27 @@ class Run:
         claims = ctx.claim(*(unit.name for unit in self._units))
         stored = {c.key.stream: StreamState.from_json(c.state) if c.state else None for c in claims}
         self._units = [with_covered(u, stored[u.name]) for u in self._units]
-        text = ctx.write(lambda tx: tx.states(ctx.account_id, ctx.livemode)).get(FEED)
-        feed = FeedState.from_json(text) if text else None
+        feed = self._look_at_feed(stored)
         plans = {u.name: plan(u, stored[u.name], feed, ctx.options) for u in self._units}
         self._states = {n: s for n, s in stored.items() if s is not None}
         self._refuse_load_if_incremental(plans)
         return plans
+
+    def _look_at_feed(
+        self, stored: Mapping[str, StreamState | None] | None = None
+    ) -> FeedState | None:
+        ctx = self._ctx
+        text = ctx.write(lambda tx: tx.states(ctx.account_id, ctx.livemode)).get(FEED)
+        feed = FeedState.from_json(text) if text else None
+        used = (
+            feed is None
+            or stored is None
+            or any(
+                state is not None and state.complete_to == feed.cursor for state in stored.values()
+            )
+        )
+        self._feed.look(feed, used=used)
+        return feed
 
     def _refuse_load_if_incremental(self, plans: Mapping[str, Plan]) -> None:
         wrong = [f"{n} ({p.reason})" for n, p in plans.items() if p.action == "load"]
@@ -162,7 +178,7 @@ class Run:
         """Run the feed, register what is to be loaded and store the loads' first state."""
         loads = {n: p.start_date for n, p in plans.items() if p.action == "load"}
         try:
-            feed = self._feed.run(loads)
+            feed = self._feed.run(loads) if loads else self._feed.run_unless_others_did()
         except FeedGap as gap:
             plans.update(
                 {n: Plan("load", str(gap), self._stored_start(n, p)) for n, p in plans.items()}
@@ -249,7 +265,7 @@ class Run:
             self._begun.remove(begun)
             begun.result()
         if time.monotonic() - self._fed_at >= self._ctx.options.feed_interval:
-            self._feed.run({})
+            self._feed.run_unless_others_did()
             self._fed_at = time.monotonic()
 
     def _sweep(self, units: Sequence[Unit]) -> None:

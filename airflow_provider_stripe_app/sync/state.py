@@ -92,12 +92,18 @@ class FeedState:
     :param streams: the streams that obligations are kept for.
     :param heard_at: ``created`` of the newest event seen, of whatever type, in unix seconds: when
         something was last known to happen in the account.
+    :param passes: how many passes have been finished.
+    :param group: whose the last one was, see :attr:`.SyncOptions.group`.
+    :param ended_at: when it ended, unix seconds by that worker's clock.
     """
 
     cursor: int
     swept_at: int
     streams: dict[str, Coverage] = field(default_factory=dict)
     heard_at: int = 0
+    passes: int = 0
+    group: str = ""
+    ended_at: float = 0.0
 
     def to_json(self) -> str:
         """Return the state as JSON text."""

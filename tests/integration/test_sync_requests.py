@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.retry import RetryPolicy
 from airflow_provider_stripe_app.api.tokens import StaticToken
 from airflow_provider_stripe_app.streams.catalog import STREAMS
-from airflow_provider_stripe_app.sync.summary import SyncFailed
+from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
 from tests.integration.sync_lab import Lab, lab
 
 OTHER_VERSION = "2024-06-20"
@@ -188,6 +190,81 @@ def test_payloads_with_all_lines_inlined_cost_nothing(tmp_path: Path) -> None:
             "children:invoices": 2,  # its lines, and a look whether it stood still
         }
         one.assert_equal(INVOICES)
+
+
+@pytest.fixture
+def two_tasks(tmp_path: Path) -> Iterator[Lab]:
+    """Customers and invoices, synced by tasks of their own."""
+    with lab(tmp_path, "sqlite") as one:
+        one.sim.populate(one.account, customers=20, invoices=20)
+        one.settle()
+        one.sync(["customers"])
+        one.sync(["invoices"])
+        one.settle()
+        for kind in ("customer", "invoice"):
+            changed = str(one.sim.objects(one.account, kind)[0]["id"])
+            one.sim.update(one.account, changed, {"description": "changed"})
+        one.settle()
+        one.sim.service.log.clear()
+        yield one
+
+
+def test_one_pass_serves_two_tasks_that_run_at_the_same_time(two_tasks: Lab) -> None:
+    """The second one has begun when the first one reads the events, and waits for it."""
+    found: list[RunSummary] = []
+
+    def second() -> None:
+        found.append(two_tasks.sync(["invoices"], owner="second"))
+
+    thread = threading.Thread(target=second)
+
+    def begin(_: object) -> None:
+        thread.start()
+        held = "SELECT owner FROM _stripe_sync_state WHERE stream = 'invoices'"
+        for _ in range(500):
+            if two_tasks.query(held) == [("second",)]:
+                break
+            time.sleep(0.01)
+        time.sleep(0.2)  # it looks at the feed's state next
+
+    two_tasks.sim.before("/v1/events", begin)
+    first = two_tasks.sync(["customers"])
+    thread.join()
+    assert len(two_tasks.sim.requests("/v1/events")) == 1
+    assert first.complete_to == found[0].complete_to
+    assert found[0].requests == {}
+    two_tasks.assert_equal(["customers", "invoices"])
+
+
+def test_one_pass_serves_the_tasks_of_a_dag_run(two_tasks: Lab) -> None:
+    first = two_tasks.sync(["customers"], group="dag run 1")
+    assert first.requests == {"events": 1}
+    second = two_tasks.sync(["invoices"], group="dag run 1", owner="second")
+    assert second.requests == {}
+    assert second.complete_to == first.complete_to
+    assert second.streams["invoices"].updated == 1
+    two_tasks.assert_equal(["customers", "invoices"])
+
+
+def test_a_task_that_runs_again_reads_the_events_again(two_tasks: Lab) -> None:
+    """Nobody who runs a task by hand after a change shall wonder where the change is."""
+    two_tasks.sync(["customers"], group="dag run 1")
+    assert two_tasks.sync(["customers"], group="dag run 1").requests == {"events": 1}
+
+
+def test_other_dag_runs_read_the_events_themselves(two_tasks: Lab) -> None:
+    two_tasks.sync(["customers"], group="dag run 1")
+    assert two_tasks.sync(["invoices"], group="dag run 2").requests == {"events": 1}
+    two_tasks.sync(["customers"])
+    assert two_tasks.sync(["invoices"]).requests == {"events": 1}
+
+
+def test_a_pass_serves_others_for_a_minute_only(
+    two_tasks: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_tasks.sync(["customers"], group="dag run 1")
+    monkeypatch.setattr("airflow_provider_stripe_app.sync.feed.SHARED_FOR", 0.0)
+    assert two_tasks.sync(["invoices"], group="dag run 1").requests == {"events": 1}
 
 
 def test_an_idle_run_of_all_streams_costs_one_request(tmp_path: Path) -> None:
