@@ -1,4 +1,4 @@
-"""Generate ``testing/objects/shapes_generated.py``: what the simulated Stripe knows of Stripe's API.
+"""Generate ``testing/objects/shapes_generated.py``: what the simulated Stripe knows of the API.
 
 That is every field of its objects, every parameter of its lists, and every type of its events.
 ``python scripts/generate_shapes.py`` rewrites the file; with ``--check`` it only compares.

@@ -11,7 +11,7 @@ from airflow_provider_stripe_app.testing.errors import ApiError, invalid, missin
 from airflow_provider_stripe_app.testing.events import Cause
 from airflow_provider_stripe_app.testing.forms import merged
 from airflow_provider_stripe_app.testing.ledger import Ledger, Space
-from airflow_provider_stripe_app.testing.resources import TRANSIENT
+from airflow_provider_stripe_app.testing.resources import BY_KIND, TRANSIENT
 from airflow_provider_stripe_app.testing.wire import JsonObject
 
 
@@ -29,7 +29,7 @@ def cancel(
         now = int(ledger.clock.now())
         new = {**old, "status": "canceled", "canceled_at": now, "ended_at": now}
         return ledger.commit(
-            space, "subscription", old, new, events=("deleted",), cause=cause, silent=silent
+            space, "subscription", old, new, events=_CANCELED, cause=cause, silent=silent
         )
 
 
@@ -104,7 +104,7 @@ def delete_any(
             delete_invoice(ledger, space, id_, silent=silent)
         elif kind == "product" and not force:
             delete_product(ledger, space, id_, silent=silent)
-        elif force and kind in space.collections:
+        elif force or BY_KIND[kind].deletion in ("tombstone", "gone"):
             ledger.delete(space, kind, id_, silent=silent)
         else:
             raise invalid(f"Stripe has no way to delete a {kind}.")
@@ -141,11 +141,18 @@ def move_invoice(
         return ledger.commit(space, "invoice", old, new, events=events, cause=cause)
 
 
+_PAID = ("invoice.paid", "invoice.payment_succeeded", "invoice.updated")
+_CANCELED = ("customer.subscription.deleted",)
+
 _MOVES: Mapping[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
-    "finalize": (("draft",), "open", ("finalized", "updated")),
-    "pay": (("open", "uncollectible"), "paid", ("paid", "payment_succeeded", "updated")),
-    "void": (("open", "uncollectible"), "void", ("voided", "updated")),
-    "mark_uncollectible": (("open",), "uncollectible", ("marked_uncollectible", "updated")),
+    "finalize": (("draft",), "open", ("invoice.finalized", "invoice.updated")),
+    "pay": (("open", "uncollectible"), "paid", _PAID),
+    "void": (("open", "uncollectible"), "void", ("invoice.voided", "invoice.updated")),
+    "mark_uncollectible": (
+        ("open",),
+        "uncollectible",
+        ("invoice.marked_uncollectible", "invoice.updated"),
+    ),
 }
 
 

@@ -11,10 +11,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
-from urllib.parse import unquote
 
 from airflow_provider_stripe_app.api.version import API_VERSION
-from airflow_provider_stripe_app.testing import expand, forms, routes
+from airflow_provider_stripe_app.testing import expand, forms, lives, routes
 from airflow_provider_stripe_app.testing.api_keys import mask
 from airflow_provider_stripe_app.testing.endpoints import Call
 from airflow_provider_stripe_app.testing.errors import (
@@ -32,7 +31,8 @@ from airflow_provider_stripe_app.testing.rates import RateLimits
 from airflow_provider_stripe_app.testing.wire import encode, pretty
 
 _VERSION = re.compile(r"^(\d{4}-\d{2}-\d{2})(\.[a-z]+)?$")
-_ACCOUNT_ROUTES = ("GET /v1/account", "GET /v1/accounts/{id}")
+_ACCOUNT = "GET /v1/accounts/{id}"
+_ACCOUNT_ROUTES = ("GET /v1/account", _ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ class Api:
         """Carry out an admitted request and store its answer under its idempotency key."""
         request, request_id = admission.request, admission.request_id
         with self.ledger.lock:
+            lives.settle(self.ledger, admission.call.space)
             try:
                 body = self._expanded(admission, admission.route.handler(admission.call))
                 answer = self._finish(Response(200, body), request, request_id, admission.call)
@@ -139,7 +140,7 @@ class Api:
 
     def _admit(self, request: Request, request_id: str, grant: Grant) -> Admission | Response:
         version = self._version(request)
-        found = routes.find(request.method, unquote(request.path.removeprefix("/v1/")))
+        found = routes.find(request.method, request.path.removeprefix("/v1/"))
         if found is None or self._is_hidden(found[0], version):
             raise ApiError(
                 404,
@@ -195,9 +196,13 @@ class Api:
         reaches the accounts that have its app.
         """
         named = request.headers.get("stripe-account")
-        others = [*([named] if named else []), *(ids if "accounts/" in route.operation else ())]
+        others = [*([named] if named else []), *(ids if route.operation == _ACCOUNT else ())]
+        space = self.ledger.space(grant.account_id, grant.livemode)
+        connected = space.collections.get("account")
         for account_id in others:
             if account_id == grant.account_id:
+                continue
+            if connected is not None and account_id in connected.by_id:
                 continue
             bearer = request.bearer or ""
             if route.is_install_api and self.oauth.reaches(bearer, grant, account_id):

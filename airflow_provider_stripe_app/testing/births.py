@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_stripe_app.testing import objects
+from airflow_provider_stripe_app.testing import lives, objects
 from airflow_provider_stripe_app.testing.errors import invalid
 from airflow_provider_stripe_app.testing.forms import merged
 from airflow_provider_stripe_app.testing.wire import JsonObject
@@ -94,7 +94,10 @@ def birth(ledger: Ledger, space: Space, kind: str, fields: Mapping[str, Any]) ->
         as a list of entries (``items``, ``lines``) or as a whole list object.
     :raises ApiError: for a reference to what does not exist.
     """
-    return _MAKERS[kind](ledger, space, dict(fields))
+    make = _MAKERS.get(kind)
+    if make is None:
+        return lives.birth(ledger, space, kind, dict(fields))
+    return make(ledger, space, dict(fields))
 
 
 def birth_account(rng: Random, account_id: str, created: int) -> JsonObject:

@@ -169,6 +169,20 @@ def _delete(sim: SimulatedStripe, arguments: Arguments) -> Any:
     return {"deleted": arguments["id"]}
 
 
+def _advance_object(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    return sim.advance_status(
+        _account(sim, arguments),
+        arguments["id"],
+        arguments.get("to"),
+        silent=arguments.get("silent", False),
+    )
+
+
+def _random_change(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    kinds = arguments.get("types")
+    return {"did": sim.random_change(_account(sim, arguments), kinds)}
+
+
 def _lines(sim: SimulatedStripe, arguments: Arguments) -> Any:
     account, invoice = _account(sim, arguments), arguments["invoice"]
     if arguments.get("add"):
@@ -252,7 +266,7 @@ def _accounts(sim: SimulatedStripe, _: Arguments) -> Any:
             {
                 "id": id_,
                 "livemode": livemode,
-                "objects": {kind: len(c) for kind, c in space.collections.items()},
+                "objects": space.counts(),
                 "events": len(space.events),
             }
             for (id_, livemode), space in sim.service.ledger.spaces.items()
@@ -301,6 +315,8 @@ ROUTES: Mapping[tuple[str, str], Control] = {
     ("POST", "create"): _create,
     ("POST", "update"): _update,
     ("POST", "delete"): _delete,
+    ("POST", "advance_status"): _advance_object,
+    ("POST", "random_change"): _random_change,
     ("POST", "lines"): _lines,
     ("POST", "move_invoice"): _move,
     ("GET", "objects"): _objects,

@@ -7,21 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stripe_app.testing.errors import (
-    invalid,
     missing,
     missing_param,
     unknown_param,
 )
+from airflow_provider_stripe_app.testing.list_filters import accepted, record_tests
 from airflow_provider_stripe_app.testing.lists import (
     paginate,
     paginate_children,
     parse_query,
     render_page,
 )
-from airflow_provider_stripe_app.testing.resources import Resource, event_permission, names
+from airflow_provider_stripe_app.testing.resources import Resource, event_permission
 from airflow_provider_stripe_app.testing.store import Record
 from airflow_provider_stripe_app.testing.wire import (
-    JsonObject,
     decode,
     encode,
     in_version,
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_stripe_app.testing.events import Cause, Event
     from airflow_provider_stripe_app.testing.ledger import Ledger, Space
     from airflow_provider_stripe_app.testing.oauth import Grant, OAuthServer
-
-_STATUSES = names(
-    "active all canceled ended incomplete incomplete_expired past_due paused trialing unpaid"
-)
-_INVOICE_STATUSES = names("draft open paid uncollectible void")
-_ENDED = ("canceled", "incomplete_expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +69,10 @@ Handler = Callable[[Call], bytes]
 
 def list_of(resource: Resource) -> Handler:
     """Return the handler of ``GET /v1/<resource>``."""
-    filters = {*resource.filters, *_MORE_FILTERS.get(resource.kind, ())}
+    filters, ranged = accepted(resource), "created" in resource.params
 
     def handle(call: Call) -> bytes:
-        query = parse_query(call.params, filters, created=True)
+        query = parse_query(call.params, filters, created=ranged)
         ledger, collection = call.ledger, call.space.collections[resource.kind]
         records = _state(call, resource.kind)
         if records is collection.ordered and isinstance(query.filters.get("customer"), str):
@@ -116,6 +109,19 @@ def lines(call: Call) -> bytes:
     return render_page([in_version(raw, call.version) for raw in found], more, call.path)
 
 
+def children_of(resource: Resource) -> Handler:
+    """Return the handler of ``GET /v1/<resource>/{id}/<children>``."""
+
+    def handle(call: Call) -> bytes:
+        query = parse_query(call.params, (), created=False)
+        record = call.space.record(resource.kind, call.ids[0])
+        children = _children(call, resource.kind, record)
+        found, more = paginate_children(children, query, str(resource.child))
+        return render_page(found, more, call.path)
+
+    return handle
+
+
 def items(call: Call) -> bytes:
     """Answer ``GET /v1/subscription_items?subscription=…``."""
     query = parse_query(call.params, ("subscription",), created=False)
@@ -137,9 +143,17 @@ def item(call: Call) -> bytes:
 
 
 def account(call: Call) -> bytes:
-    """Answer ``GET /v1/account`` and ``GET /v1/accounts/{id}`` of the caller's own account."""
+    """Answer ``GET /v1/account``: the caller's own."""
     _only(call.params, ())
     return encode(call.space.account)
+
+
+def account_by_id(call: Call) -> bytes:
+    """Answer ``GET /v1/accounts/{id}``: the caller's own account, or a connected one."""
+    if call.ids[0] == call.space.account_id:
+        return account(call)
+    _only(call.params, ())
+    return call.show(call.space.record("account", call.ids[0]).raw)
 
 
 def events(call: Call) -> bytes:
@@ -156,12 +170,6 @@ def event(call: Call) -> bytes:
     if found is None or (may_see is not None and not may_see(found)):
         raise missing("event", call.ids[0])
     return found.render()
-
-
-_MORE_FILTERS: Mapping[str, tuple[str, ...]] = {
-    "subscription": ("status", "price"),
-    "product": ("ids",),
-}
 
 
 def _only(params: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
@@ -202,62 +210,11 @@ def _keeper(
     call: Call, resource: Resource, filters: Mapping[str, Any]
 ) -> Callable[[Record], bool] | None:
     """Return the test a record has to pass, ``None`` when all do."""
-    tests: list[Callable[[Record], bool]] = []
+    tests = record_tests(resource, filters)
     if call.ledger.switches.test_clocks_hidden and "test_clock" not in filters:
-        tests.append(lambda record: record.test_clock is None)
-    if resource.kind == "invoice" and filters.get("status", "open") not in _INVOICE_STATUSES:
-        raise invalid(
-            f"Invalid status: must be one of {', '.join(sorted(_INVOICE_STATUSES))}", "status"
-        )
-    if resource.kind == "subscription":
-        tests.append(_by_subscription_status(filters.get("status")))
-    for name, value in filters.items():
-        if name in resource.filters:
-            tests.append(_by_field(resource.filters[name].split("."), str(value)))
-        elif name == "price":
-            tests.append(_by_price(str(value)))
-        elif name == "ids":
-            tests.append(_by_ids(frozenset(value if isinstance(value, list) else [value])))
+        tests.insert(0, lambda record: record.test_clock is None)
     if not tests:
         return None
+    if len(tests) == 1:
+        return tests[0]
     return lambda record: all(test(record) for test in tests)
-
-
-def _by_subscription_status(status: Any) -> Callable[[Record], bool]:
-    """Without ``status`` canceled subscriptions are hidden (a silent default filter)."""
-    if status is None:
-        return lambda record: record.status not in ("canceled",)
-    if status not in _STATUSES:
-        names = ", ".join(sorted(_STATUSES))
-        raise invalid(f"Invalid status: must be one of {names}", "status")
-    if status == "all":
-        return lambda _: True
-    if status == "ended":
-        return lambda record: record.status in _ENDED
-    return lambda record: record.status == status
-
-
-def _by_field(path: list[str], wanted: str) -> Callable[[Record], bool]:
-    def test(record: Record) -> bool:
-        if path == ["status"]:
-            return record.status == wanted
-        value: Any = decode(record.raw)
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, bool):
-            return wanted == ("true" if value else "false")
-        return value is not None and str(value) == wanted
-
-    return test
-
-
-def _by_ids(wanted: frozenset[str]) -> Callable[[Record], bool]:
-    return lambda record: record.id in wanted
-
-
-def _by_price(wanted: str) -> Callable[[Record], bool]:
-    def test(record: Record) -> bool:
-        found: JsonObject = decode(record.raw)
-        return any(item["price"]["id"] == wanted for item in found["items"]["data"])
-
-    return test

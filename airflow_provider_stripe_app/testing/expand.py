@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_stripe_app.testing.ledger import Space
 
 MAX_DEPTH = 4
+_BY_PREFIX = sorted((r for r in COLLECTIONS if r.prefix), key=lambda r: -len(r.prefix))
+"""The longest prefixes first: ``sub_sched_`` begins as ``sub_`` does."""
+
 Allowed = Callable[[Resource], bool]
 
 _INCLUDABLE: Mapping[str, Mapping[str, str | None]] = {
@@ -140,11 +143,13 @@ def _is_references(value: Any) -> bool:
 
 
 def _find(id_: str, path: list[str], space: Space, allowed: Allowed, version: str) -> JsonObject:
-    for resource in COLLECTIONS:
+    for resource in _BY_PREFIX:
         if not id_.startswith(resource.prefix):
             continue
         _check(resource, path, allowed)
         found = space.collections[resource.kind].by_id.get(id_)
+        if found is None and resource.kind in _NOT_KEPT.values():
+            break
         if found is None:
             return {"id": id_, "object": resource.kind, "deleted": True}
         whole: JsonObject = decode(in_version(found.raw, version))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from heapq import heappush
 from random import Random
 from threading import RLock
 from typing import Any
@@ -14,13 +15,29 @@ from airflow_provider_stripe_app.testing.errors import invalid, missing
 from airflow_provider_stripe_app.testing.events import Cause, EventLog
 from airflow_provider_stripe_app.testing.forms import differences, merged
 from airflow_provider_stripe_app.testing.objects import plan_of
-from airflow_provider_stripe_app.testing.resources import BY_KIND, COLLECTIONS
+from airflow_provider_stripe_app.testing.objects.sampled import look
+from airflow_provider_stripe_app.testing.resources import BY_KIND, CORE, PARENTS, Resource
 from airflow_provider_stripe_app.testing.store import Collection, Record
 from airflow_provider_stripe_app.testing.switches import Switches
 from airflow_provider_stripe_app.testing.wire import JsonObject, encode
 
 _ALPHABET = string.ascii_letters + string.digits
-_ID_LENGTH = {"cus_": 14, "prod_": 14}
+_ID_LENGTH = {"cus_": 14, "prod_": 14, "acct_": 16}
+_CHOSEN = ("SPRING", "gold-monthly-", "友達-", "50%off/", "a?b&c=")
+"""How ids begin that people choose: nothing in them can be relied upon."""
+
+
+class Collections(dict[str, Collection]):
+    """The collections of an account by ``object`` value, made when they are first asked for."""
+
+    def __missing__(self, kind: str) -> Collection:
+        """Make a collection.
+
+        :raises KeyError: if there is no such type of object.
+        """
+        row = BY_KIND[kind]
+        made = self[kind] = Collection(kind, row.children_key, row.created_field)
+        return made
 
 
 class Space:
@@ -34,7 +51,10 @@ class Space:
         self.account_id: str = account["id"]
         self.livemode = livemode
         self.events = events
-        self.collections = {row.kind: Collection(row.kind, row.children_key) for row in COLLECTIONS}
+        self.collections = Collections()
+        for row in CORE:
+            self.collections[row.kind]
+        self.timers: list[tuple[int, str, str, str]] = []
         self.item_parent: dict[str, str] = {}
         self.gone_items: set[str] = set()
 
@@ -66,19 +86,23 @@ class Space:
         """Return a living object with all its children."""
         return self.collections[kind].whole(self.record(kind, id_))
 
+    def counts(self) -> dict[str, int]:
+        """Return how many living objects there are, by type; of the rarer types if there are."""
+        core = {row.kind for row in CORE}
+        kinds = list(self.collections.items())
+        return {kind: len(found) for kind, found in kinds if found.ordered or kind in core}
+
     def raw_objects(self, kind: str) -> list[bytes]:
         """Return the living objects of a type as Stripe would return them now, oldest first.
 
-        :param kind: a type with a list of its own, ``account``, ``event``, ``line_item`` or
-            ``subscription_item``.
+        :param kind: a type with a list of its own, ``event``, or the children of one, such as
+            ``line_item``; ``account`` are the connected ones.
         :raises ValueError: for an unknown type.
         """
         if kind == "event":
             return [event.render() for event in self.events.all()]
-        if kind == "account":
-            return [encode(self.account)]
-        parent = {"line_item": "invoice", "subscription_item": "subscription"}.get(kind, kind)
-        if parent not in self.collections:
+        parent = PARENTS.get(kind, kind)
+        if parent not in BY_KIND:
             raise ValueError(f"There are no objects of type {kind!r}")
         collection = self.collections[parent]
         if parent == kind:
@@ -116,6 +140,12 @@ class Ledger:
         length = _ID_LENGTH.get(prefix, 24)
         return prefix + "".join(self.rng.choices(_ALPHABET, k=length))
 
+    def id_for(self, row: Resource) -> str:
+        """Return an unused id for an object of a type."""
+        if not row.chosen_ids:
+            return self.new_id(row.prefix)
+        return self.rng.choice(_CHOSEN) + self.new_id("")[:8]
+
     def create(
         self,
         space: Space,
@@ -127,15 +157,15 @@ class Ledger:
     ) -> JsonObject:
         """Make an object and say so in an event.
 
-        :param kind: ``customer``, ``invoice``, ``subscription``, ``product`` or ``price``.
+        :param kind: Stripe's ``object`` value.
         :param fields: values that replace those of a plain new object.
         :param silent: without an event.
         :return: the object with all its children.
         :raises ApiError: for an id that exists, or a reference to what does not.
         """
         with self.lock:
-            collection = space.collections[kind]
-            id_ = fields.get("id") or self._reused(collection) or self.new_id(BY_KIND[kind].prefix)
+            collection, row = space.collections[kind], BY_KIND[kind]
+            id_ = fields.get("id") or self._reused(collection) or self.id_for(row)
             if id_ in collection.by_id:
                 raise invalid(
                     f"{BY_KIND[kind].label.capitalize()} already exists.",
@@ -144,8 +174,9 @@ class Ledger:
                 )
             created = int(self.clock.now() - self.rng.uniform(*self.switches.created_early))
             obj = birth(self, space, kind, {"created": created, **fields, "id": id_})
-            record = self.store(space, kind, obj)
-            self.emit(space, f"{BY_KIND[kind].event}.created", record.raw, None, cause, silent)
+            record = self.store(space, kind, obj, created)
+            for type_ in born_types(row, obj):
+                self.emit(space, type_, record.raw, None, cause, silent)
             return obj
 
     def update(
@@ -164,7 +195,7 @@ class Ledger:
         :raises ApiError: 404 if it does not exist.
         """
         with self.lock:
-            if kind == "account":
+            if kind == "account" and id_ == space.account_id:
                 return self._update_account(space, changes, cause, silent)
             old = space.whole(kind, id_)
             new = completed(kind, merged(old, changes))
@@ -180,22 +211,26 @@ class Ledger:
         old: JsonObject,
         new: JsonObject,
         *,
-        events: tuple[str, ...] = ("updated",),
+        events: tuple[str, ...] | None = None,
         cause: Cause | None = None,
         silent: bool = False,
+        at: int | None = None,
     ) -> JsonObject:
-        """Replace an object by its next state and emit its events.
+        """Replace an object by its next state and emit its events; none if nothing differs.
 
-        :param events: ends of the event types; ``updated`` is left out if nothing differs.
+        :param events: types of the events; ``None`` for those of an edit.
+        :param at: when it happened, if not now.
         """
         previous = differences(old, new)
         if not previous:
             return new
-        record = self.store(space, kind, new)
-        for end in events:
-            before = previous if end == "updated" else None
-            type_ = f"{BY_KIND[kind].event}.{end}"
-            self.emit(space, type_, record.raw, before, cause, silent)
+        row = BY_KIND[kind]
+        if events is None:
+            events = row.told("updated") if row.changed is None else row.changed
+        record = self.store(space, kind, new, at=at)
+        for type_ in events:
+            before = previous if type_.endswith(".updated") else None
+            self.emit(space, type_, record.raw, before, cause, silent, at)
         return new
 
     def delete(
@@ -219,15 +254,23 @@ class Ledger:
             if kind == "subscription":
                 for item in space.collections[kind].whole(record)["items"]["data"]:
                     space.item_parent.pop(item["id"], None)
-            self.emit(space, f"{BY_KIND[kind].event}.deleted", record.raw, None, cause, silent)
+            for type_ in BY_KIND[kind].told("deleted"):
+                self.emit(space, type_, record.raw, None, cause, silent)
 
-    def store(self, space: Space, kind: str, obj: JsonObject) -> Record:
-        """Put an object into its collection and return its record."""
+    def store(
+        self, space: Space, kind: str, obj: JsonObject, created: int = 0, at: int | None = None
+    ) -> Record:
+        """Put an object into its collection and return its record.
+
+        :param created: when a new one was made, if it does not say so itself.
+        :param at: when it came to be as it is, if not now.
+        """
         collection = space.collections[kind]
         old = collection.by_id.get(obj["id"])
-        record = collection.build(obj, None if old is None else old.order)
+        record = collection.build(obj, None if old is None else old.order, created)
+        watch(space, BY_KIND[kind], obj)
         stale = self.switches.stale_lists[1]
-        now = self.clock.now()
+        now = self.clock.now() if at is None else float(at)
         collection.put(record, now if stale > 0 else None)
         if stale > 0:
             collection.forget_history(now - stale - 3600)
@@ -244,25 +287,32 @@ class Ledger:
         previous: JsonObject | None,
         cause: Cause | None = None,
         silent: bool = False,
+        at: int | None = None,
     ) -> None:
-        """Record an event, unless it is silent or chance (``silent_changes``) swallows it."""
+        """Record an event, unless it is silent or chance (``silent_changes``) swallows it.
+
+        :param at: when it happened, if not now.
+        """
         chance = self.switches.silent_changes
         if silent or (chance > 0 and self.rng.random() < chance):
             return
-        now = self.clock.now()
+        now = self.clock.now() if at is None else float(at)
         space.events.emit(self.new_id("evt_"), type_, raw, now, previous=previous, cause=cause)
 
     def page_served(self, space: Space, kind: str, page: list[Record]) -> None:
         """Delete the last object of every n-th page, which is the next cursor.
 
-        The switch is ``delete_cursor_every``; only customers and draft invoices are deleted.
+        The switch is ``delete_cursor_every``; what Stripe never deletes stays, and products.
         """
         every = self.switches.delete_cursor_every
         if every <= 0 or not page:
             return
         self._pages += 1
         last = page[-1]
-        deletable = kind == "customer" or (kind == "invoice" and last.status == "draft")
+        deletion = BY_KIND[kind].deletion
+        deletable = (deletion in ("tombstone", "gone") and kind != "product") or (
+            deletion == "draft_only" and last.status == "draft"
+        )
         if self._pages % every == 0 and deletable and last.id in space.collections[kind].by_id:
             self.delete(space, kind, last.id)
 
@@ -294,3 +344,25 @@ class Ledger:
         if previous:
             self.emit(space, "account.updated", encode(new), previous, cause, silent)
         return new
+
+
+def born_types(row: Resource, obj: JsonObject) -> tuple[str, ...]:
+    """Return the types of the events that tell of a new object."""
+    if row.born is None:
+        return row.told("created")
+    for condition, types in row.born.items():
+        field, _, value = condition.partition("=")
+        if not field or str(obj.get(field)) == value:
+            return types
+    return ()
+
+
+def watch(space: Space, row: Resource, obj: JsonObject, after: int = 0) -> None:
+    """Remember when an object's times come, see :attr:`.Resource.timers`.
+
+    :param after: leave out those that have come by then.
+    """
+    for field in row.timers:
+        due = look(obj, tuple(field.split(".")))
+        if isinstance(due, int) and due > after:
+            heappush(space.timers, (due, row.kind, obj["id"], field))

@@ -67,7 +67,7 @@ def parse_query(params: Mapping[str, Any], filters: Collection[str], created: bo
             raise unknown_param(name)
     if params.get("starting_after") and params.get("ending_before"):
         raise invalid("You cannot use both `starting_after` and `ending_before`.", "ending_before")
-    low, high = _created(params["created"]) if "created" in params else (None, None)
+    low, high = bounds("created", params["created"]) if "created" in params else (None, None)
     return ListQuery(
         _limit(params.get("limit")),
         _cursor(params, "starting_after"),
@@ -178,17 +178,20 @@ def _limit(value: Any) -> int:
     return number
 
 
-def _created(value: Any) -> tuple[int | None, int | None]:
-    """Return [low, high) of ``created``, which is a second or a hash of bounds."""
+def bounds(param: str, value: Any) -> tuple[int | None, int | None]:
+    """Return [low, high) of a parameter such as ``created``: a value or a hash of bounds.
+
+    :raises ApiError: for what is neither.
+    """
     if not isinstance(value, Mapping):
-        second = _integer("created", value)
-        return second, second + 1
+        exact = _integer(param, value)
+        return exact, exact + 1
     low: int | None = None
     high: int | None = None
     for name, bound in value.items():
         if name not in _BOUNDS:
-            raise unknown_param(f"created[{name}]")
-        edge = _integer(f"created[{name}]", bound) + _BOUNDS[name]
+            raise unknown_param(f"{param}[{name}]")
+        edge = _integer(f"{param}[{name}]", bound) + _BOUNDS[name]
         if name.startswith("g"):
             low = edge if low is None else max(low, edge)
         else:

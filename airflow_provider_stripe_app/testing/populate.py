@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import Any, Literal
 
-from airflow_provider_stripe_app.testing import objects
-from airflow_provider_stripe_app.testing.ledger import Ledger, Space
-from airflow_provider_stripe_app.testing.resources import BY_KIND
+from airflow_provider_stripe_app.testing import lives, objects
+from airflow_provider_stripe_app.testing.ledger import Ledger, Space, born_types, watch
+from airflow_provider_stripe_app.testing.objects.sampled import Context, sample
+from airflow_provider_stripe_app.testing.resources import BY_KIND, Resource, named
 from airflow_provider_stripe_app.testing.store import Record
-from airflow_provider_stripe_app.testing.wire import JsonObject
+from airflow_provider_stripe_app.testing.wire import JsonObject, decode
 
 Spread = Literal["years", "minute", "burst", "decade", "day", "seconds"]
 SPREADS: tuple[Spread, ...] = ("years", "minute", "burst", "decade", "day", "seconds")
@@ -31,6 +33,7 @@ def populate(
     spread: Spread = "years",
     small: bool = False,
     events: bool = False,
+    **others: int,
 ) -> dict[str, int]:
     """Make objects that refer to each other, with unicode, huge metadata and odd currencies.
 
@@ -44,12 +47,16 @@ def populate(
         ``day`` (one a day, and nine of ten on one day long ago) or ``seconds`` (in twenty seconds
         of 300 days).
     :param small: objects of a few fields, to try large numbers.
-    :param events: emit ``….created`` for those of the last 30 days.
-    :return: how many were made, by type.
-    :raises ValueError: for an unknown spread.
+    :param events: emit what tells of new ones for those of the last 30 days.
+    :param others: numbers of objects of other types, as in ``charges=100``, by
+        :attr:`.Resource.plural` or ``object`` value. They refer to what there is, and nothing else
+        is made with them.
+    :return: how many there are now, by type.
+    :raises ValueError: for an unknown spread or type.
     """
     if spread not in SPREADS:
         raise ValueError(f"spread is one of {', '.join(SPREADS)}, not {spread!r}")
+    wanted = {named(name).kind: number for name, number in others.items()}
     with ledger.lock:
         maker = _Maker(ledger, space, spread, events)
         few_products, few_prices = min(20, subscriptions // 50), min(60, subscriptions // 20)
@@ -58,7 +65,30 @@ def populate(
         maker.make("customer", customers, maker.small if small else maker.customer)
         maker.make("subscription", subscriptions, maker.subscription)
         maker.make("invoice", invoices, maker.small if small else maker.invoice)
-        return {kind: len(c) for kind, c in space.collections.items()}
+        for kind in in_order(wanted):
+            maker.make(kind, wanted[kind], maker.little if small else maker.sampled)
+        return space.counts()
+
+
+def in_order(kinds: Collection[str]) -> list[str]:
+    """Return types in an order in which others are there when they are referred to."""
+    done: list[str] = []
+    on_the_way: set[str] = set()
+
+    def visit(kind: str) -> None:
+        if kind not in kinds or kind in on_the_way:
+            return
+        on_the_way.add(kind)
+        for other in _REFERENCE.findall(BY_KIND[kind].values):
+            visit(other)
+        done.append(kind)
+
+    for kind in kinds:
+        visit(kind)
+    return done
+
+
+_REFERENCE = re.compile(r"[@&]([a-z_.]+)")
 
 
 class _Maker:
@@ -85,17 +115,18 @@ class _Maker:
         """Make a number of objects of one type, oldest first."""
         self.kind = kind
         collection = self.space.collections[kind]
-        prefix = BY_KIND[kind].prefix
+        row = BY_KIND[kind]
         records: list[Record] = []
         for index, created in enumerate(self._times(number)):
-            obj = maker(self.ledger.new_id(prefix), created, index)
-            records.append(collection.build(obj))
+            id_ = self.ledger.id_for(row) if row.chosen_ids else self.ledger.new_id(row.prefix)
+            obj = maker(id_, created, index)
+            records.append(collection.build(obj, created=created))
             if kind == "subscription":
                 for item in obj["items"]["data"]:
                     self.space.item_parent[item["id"]] = obj["id"]
         collection.put_many(records)
         if self.events:
-            self._emit(f"{BY_KIND[kind].event}.created", records)
+            self._emit(row, records)
 
     def customer(self, id_: str, created: int, _: int) -> JsonObject:
         self.customers.append(id_)
@@ -119,6 +150,54 @@ class _Maker:
             small |= {"status": "paid", "customer": self._customer()}
             small["lines"] = objects.inline_list([], url)
         return small
+
+    def sampled(self, id_: str, created: int, index: int) -> JsonObject:
+        """Make an object of a type that is made from data."""
+        row = BY_KIND[self.kind]
+        context = self._context(row, id_, created)
+        made = lives.dress(self.space, row, sample(row.kind, row.values, context), id_, created)
+        if row.children_key:
+            entries: list[JsonObject] = [{}] * (MANY_LINES if index == 5 else self._pick(_LINES))
+            children = lives.birth_children(self.ledger, self.space, row, made, entries)
+            made[row.children_key] = children
+        return self._dated(row, made)
+
+    def little(self, id_: str, created: int, _: int) -> JsonObject:
+        """Make the same with a few fields."""
+        row = BY_KIND[self.kind]
+        kept = {"object", "livemode", "metadata", "amount", "currency", "status"}
+        kept |= {field.split(".")[0] for field in row.timers} | {
+            row.hidden[0] if row.hidden else ""
+        }
+        spec = " ".join(part for part in row.values.split() if part.split("=")[0] in kept)
+        made = sample(row.kind, spec, self._context(row, id_, created), rare=False)
+        few = {name: value for name, value in made.items() if name in kept}
+        if row.children_key:
+            url = f"/v1/{row.path}/{id_}/{row.children_key}"
+            few[row.children_key] = objects.inline_list([], url)
+        return self._dated(row, lives.dress(self.space, row, few, id_, created))
+
+    def _dated(self, row: Resource, made: JsonObject) -> JsonObject:
+        lives.grown_up(row, made, self.now)
+        watch(self.space, row, made, self.now)
+        return made
+
+    def _context(self, row: Resource, id_: str, created: int) -> Context:
+        return Context(self.rng, created, self._refer, self._whole, f"/v1/{row.path}/{id_}")
+
+    def _refer(self, kind: str, needed: bool) -> str | None:
+        living = self.space.collections[kind].ordered
+        if living:
+            return str(self._pick(living).id)
+        return self.ledger.id_for(BY_KIND[kind]) if needed else None
+
+    def _whole(self, kind: str) -> JsonObject:
+        living = self.space.collections[kind]
+        if living.ordered:
+            return living.whole(self._pick(living.ordered))
+        row, id_ = BY_KIND[kind], self.ledger.id_for(BY_KIND[kind])
+        made = sample(kind, row.values, self._context(row, id_, self.now), rare=False)
+        return lives.dress(self.space, row, made, id_, self.now)
 
     def product(self, id_: str, created: int, _: int) -> JsonObject:
         self.products.append(id_)
@@ -221,10 +300,12 @@ class _Maker:
         # denser towards the present, as a growing business is
         return sorted(self.now - 60 - int(3 * YEAR * self.rng.random() ** 2) for _ in range(number))
 
-    def _emit(self, type_: str, records: list[Record]) -> None:
+    def _emit(self, row: Resource, records: list[Record]) -> None:
         oldest = self.now - self.ledger.switches.event_retention
         for record in records:
-            if record.created > oldest:
+            if record.created <= oldest:
+                continue
+            for type_ in born_types(row, decode(record.raw)):
                 self.space.events.emit(
                     self.ledger.new_id("evt_"), type_, record.raw, float(record.created)
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from airflow_provider_stripe_app.testing import endpoints, install_routes, writes
 from airflow_provider_stripe_app.testing.endpoints import Handler
@@ -33,9 +34,9 @@ class Route:
 def find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
     """Return the route of a path under ``/v1/`` and the ids in it.
 
-    :param path: without ``/v1/``; percent-decoded.
+    :param path: without ``/v1/``; percent-encoded, since ids that people choose may have anything.
     """
-    parts = path.strip("/").split("/")
+    parts = [unquote(part) for part in path.strip("/").split("/")]
     for shape in _shapes(parts):
         route = ROUTES.get((method, shape))
         if route is not None:
@@ -45,10 +46,13 @@ def find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
     return None
 
 
+_NAMESPACES = frozenset({"apps", *(r.path.split("/")[0] for r in COLLECTIONS if "/" in r.path)})
+
+
 def _shapes(parts: list[str]) -> list[str]:
     """Return the templates that a path may be of, the literal one first."""
-    if parts[0] == "apps" and len(parts) > 1:
-        return [f"apps/{shape}" for shape in _shapes(parts[1:])]
+    if parts[0] in _NAMESPACES and len(parts) > 1:
+        return [f"{parts[0]}/{shape}" for shape in _shapes(parts[1:])]
     if len(parts) == 1:
         return [parts[0]]
     if len(parts) == 2:
@@ -68,6 +72,11 @@ def _table() -> dict[tuple[str, str], Route]:
     for row in COLLECTIONS:
         add("GET", row.path, row.permission, endpoints.list_of(row))
         add("GET", f"{row.path}/{{id}}", row.permission, endpoints.retrieve(row))
+        if row.children_key and not row.writable:
+            shape = f"{row.path}/{{id}}/{row.children_key}"
+            add("GET", shape, row.permission, endpoints.children_of(row))
+        if not row.writable:
+            continue
         add("POST", row.path, row.permission, writes.create(row))
         add("POST", f"{row.path}/{{id}}", row.permission, writes.update(row))
         if row.deletion != "never":
@@ -85,7 +94,7 @@ def _table() -> dict[tuple[str, str], Route]:
     add("POST", "subscription_items/{id}", "subscription", writes.update_item)
     add("DELETE", "subscription_items/{id}", "subscription", writes.delete_item)
     add("GET", "account", "connected_account", endpoints.account)
-    add("GET", "accounts/{id}", "connected_account", endpoints.account)
+    add("GET", "accounts/{id}", "connected_account", endpoints.account_by_id)
     add("GET", "events", "event", endpoints.events)
     add("GET", "events/{id}", "event", endpoints.event)
     for (method, shape), handler in install_routes.HANDLERS.items():

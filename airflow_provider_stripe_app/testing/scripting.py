@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_stripe_app.testing import actions, signing
+from airflow_provider_stripe_app.testing import actions, lives, signing
 from airflow_provider_stripe_app.testing.faults import Fault, Faults, Hook
 from airflow_provider_stripe_app.testing.oauth import AppRecord, OAuthServer, Redirect
 from airflow_provider_stripe_app.testing.populate import Spread, populate
+from airflow_provider_stripe_app.testing.resources import COLLECTIONS, named
 from airflow_provider_stripe_app.testing.wire import JsonObject, decode
 
 if TYPE_CHECKING:
@@ -160,8 +161,12 @@ class Scripting:
         spread: Spread = "years",
         small: bool = False,
         events: bool = False,
+        **others: int,
     ) -> dict[str, int]:
-        """Make many linked objects; see :func:`.populate.populate`."""
+        """Make many linked objects; see :func:`.populate.populate`.
+
+        :param others: of other types, for example ``charges=100``.
+        """
         return populate(
             self.service.ledger,
             self._space(account or self.account()),
@@ -173,6 +178,7 @@ class Scripting:
             spread=spread,
             small=small,
             events=events,
+            **others,
         )
 
     def create(
@@ -183,7 +189,10 @@ class Scripting:
         *,
         silent: bool = False,
     ) -> JsonObject:
-        """Make an object; see :meth:`.Ledger.create`."""
+        """Make an object; see :meth:`.Ledger.create`.
+
+        :param kind: Stripe's ``object`` value, for example ``checkout.session``.
+        """
         space = self._space(account or self.account())
         return self.service.ledger.create(space, kind, fields or {}, silent=silent)
 
@@ -225,6 +234,42 @@ class Scripting:
         space = self._space(account or self.account())
         actions.delete_any(self.service.ledger, space, id, silent=silent, force=force)
 
+    def advance_status(
+        self, account: Account | None, id: str, to: str | None = None, *, silent: bool = False
+    ) -> JsonObject:
+        """Let an object make a step of its life, as ``succeeded`` or ``paid``.
+
+        :param to: mostly the status that it leads to; the steps are :attr:`.Resource.moves`.
+            ``None`` for one at random.
+        :param silent: without an event.
+        :return: the object after it.
+        :raises ApiError: if the object cannot make it; it says which ones it can.
+        """
+        space = self._space(account or self.account())
+        return lives.advance(self.service.ledger, space, id, to, silent=silent)
+
+    def drift(self, account: Account | None, id: str) -> JsonObject:
+        """Change a field that Stripe changes without an event, such as how often a coupon was used.
+
+        :raises ApiError: if there is no such field.
+        """
+        return lives.drift(self.service.ledger, self._space(account or self.account()), id)
+
+    def random_change(
+        self, account: Account | None = None, kinds: Sequence[str] | None = None
+    ) -> str:
+        """Make one random change: create, edit, advance, delete or drift an object.
+
+        :param kinds: types to choose from; ``None``: all that only scripting makes.
+        :return: what was done, for example ``advance po_1…``.
+        """
+        ledger = self.service.ledger
+        space = self._space(account or self.account())
+        names = kinds or [row.kind for row in COLLECTIONS if not row.writable]
+        with ledger.lock:
+            kind = ledger.rng.choice([named(name).kind for name in names])
+            return lives.random_change(ledger, space, kind)
+
     def add_lines(
         self,
         account: Account | None,
@@ -259,8 +304,8 @@ class Scripting:
     def raw_objects(self, account: Account | None, kind: str) -> list[bytes]:
         """Return the living objects of a type as Stripe would return them now, oldest first.
 
-        :param kind: a type with a list of its own, ``line_item`` or ``subscription_item`` (all of
-            them, whatever is inlined), or ``event`` (visible or not).
+        :param kind: a type with a list of its own, the children of one such as ``line_item`` (all
+            of them, whatever is inlined), or ``event`` (visible or not).
         """
         space = self._space(account or self.account())
         with self.service.ledger.lock:
@@ -278,7 +323,7 @@ class Scripting:
         space = self._space(account or self.account())
         with self.service.ledger.lock:
             kind = space.kind_of(id)
-            if kind == "account":
+            if id == space.account_id:
                 return dict(space.account)
             return actions.item(space, id) if kind == "subscription_item" else space.whole(kind, id)
 
@@ -327,4 +372,6 @@ class Scripting:
     def _space(self, account: Account) -> Space:
         if account.id not in self.service.accounts:
             self.service.accounts.append(account.id)
-        return self.service.ledger.space(account.id, account.livemode)
+        space = self.service.ledger.space(account.id, account.livemode)
+        lives.settle(self.service.ledger, space)
+        return space

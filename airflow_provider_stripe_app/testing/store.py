@@ -55,11 +55,15 @@ class Collection:
 
     :param kind: Stripe's ``object`` value.
     :param children_key: key of the list object that holds children, if the type has any.
+    :param created_field: what holds the second that it is sorted by, if anything does.
     """
 
-    def __init__(self, kind: str, children_key: str | None = None) -> None:
+    def __init__(
+        self, kind: str, children_key: str | None = None, created_field: str | None = "created"
+    ) -> None:
         self.kind = kind
         self.children_key = children_key
+        self.created_field = created_field
         self.by_id: dict[str, Record] = {}
         self.ordered: list[Record] = []
         self.gone: dict[str, float] = {}
@@ -70,15 +74,17 @@ class Collection:
     def __len__(self) -> int:
         return len(self.ordered)
 
-    def build(self, obj: JsonObject, order: int | None = None) -> Record:
+    def build(self, obj: JsonObject, order: int | None = None, created: int = 0) -> Record:
         """Render an object into a record.
 
         :param obj: the whole object, with *all* children in its list object.
         :param order: of the record it replaces; ``None`` for a new object.
+        :param created: when a new object was made, if it does not say so itself.
         """
         if order is None:
             self._sequence += 1
-            order = (int(obj.get("created") or 0) << SEQUENCE_BITS) | self._sequence
+            said = obj.get(self.created_field) if self.created_field else None
+            order = (int(said or created) << SEQUENCE_BITS) | self._sequence
         children: tuple[bytes, ...] | None = None
         shown = obj
         holder = obj.get(self.children_key) if self.children_key else None

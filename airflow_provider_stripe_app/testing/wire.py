@@ -16,7 +16,9 @@ INLINED = 10
 """How many lines or items an object carries before they have to be paged (Stripe's own number)."""
 
 _ENCODER = msgspec.json.Encoder()
-_URL_TAIL = re.compile(rb'("(?:hosted_invoice_url|invoice_pdf)":\s*"[^"?]*)(?:\?[^"]*)?"')
+_URL_TAIL = re.compile(
+    rb'("(?:hosted_invoice_url|invoice_pdf|pdf|receipt_url)":\s*"[^"?]*)(?:\?[^"]*)?"'
+)
 _BASIL = "2025-03-31"
 
 
@@ -45,7 +47,7 @@ def pretty(raw: bytes) -> bytes:
 
 
 def with_volatile_urls(raw: bytes, token: str) -> bytes:
-    """Give ``hosted_invoice_url`` and ``invoice_pdf`` another tail, as each read on Stripe does."""
+    """Give signed links such as ``hosted_invoice_url`` another tail, as each read does."""
     return _URL_TAIL.sub(rb"\g<1>?s=" + token.encode() + b'"', raw)
 
 

@@ -15,9 +15,11 @@ _EMPTY: dict[str, Any] = {
     "text": "", "int": 0, "time": 0, "bool": False, "number": 0.0, "decimal": "0",
 }  # fmt: skip
 _FILLED = frozenset(
-    "account coupon customer discount invoice line_item plan price product subscription "
-    "subscription_item tax_rate".split()
-)
+    {
+        "account", "coupon", "customer", "discount", "invoice", "line_item", "plan", "price",
+        "product", "subscription", "subscription_item", "tax_rate",
+    }
+)  # fmt: skip
 """API objects that are filled inside others; the rest refer to each other without end."""
 
 _WORDS = ("automatic", "self", "日本", "b2b", "not_available")
@@ -30,10 +32,15 @@ def blank(shape: str) -> dict[str, Any]:
     :param shape: for example ``account.settings``, see :func:`.fields_of`.
     """
     return {
-        field: None if kind.endswith("?") else _blank_value(f"{shape}.{field}", kind)
+        field: None if _is_nullable(kind) else _blank_value(f"{shape}.{field}", kind.rstrip("?"))
         for field, kind in fields_of(shape).items()
         if not _is_left_out(kind)
     }
+
+
+def _is_nullable(kind: str) -> bool:
+    """Tell whether a field is null when it is empty; Stripe shows empty maps as such."""
+    return kind.endswith("?") and not kind.startswith("map")
 
 
 def _blank_value(path: str, kind: str) -> Any:
