@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -42,6 +43,21 @@ class EmbeddedPostgres:
         if self._pid is None:
             raise RuntimeError("The embedded PostgreSQL server was not started.")
         os.kill(self._pid, signal.SIGQUIT)  # what `pg_ctl stop -m immediate` sends
+
+    def kill(self) -> None:
+        """Let the server and all of its processes end by SIGKILL, as when the machine has no memory
+        left; :meth:`restart` brings it back.
+
+        :raises RuntimeError: if the server was not started.
+        """
+        if self._pid is None:
+            raise RuntimeError("The embedded PostgreSQL server was not started.")
+        server = psutil.Process(self._pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:  # the server first: it would recover from the loss of the others
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=20)
 
     def restart(self) -> None:
         """Start the crashed server again on the same data and the same socket."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
@@ -28,34 +29,57 @@ class Judge:
         self._lab = lab
         self._streams = resolve_streams(streams)
         self._seen: dict[str, set[str]] = {s.name: set() for s in self._streams}
+        self._connection: Any = None
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Keep one connection open: DuckDB's file takes long to open."""
+        self._connection = self._lab.connect()
+        try:
+            yield
+        finally:
+            self._connection.close()
+
+    def _query(self, sql: str) -> list[Any]:
+        cursor = self._connection.cursor()
+        cursor.execute(sql)
+        return list(cursor.fetchall())
 
     def watch(self) -> None:
         """Look at the tables while a story goes on: a row is never lost.
 
         :raises AssertionError: if one is.
         """
-        for stream in self._streams:
-            if not self._has_table(stream):
-                continue
-            ids = {str(row[0]) for row in self._lab.query(f"SELECT id FROM {stream.name}")}
-            lost = self._seen[stream.name] - ids
-            assert not lost, f"{stream.name}: rows are gone: {sorted(lost)[:5]}"
-            self._seen[stream.name] = ids
+        with self._looking():
+            for stream in self._streams:
+                ids = self._ids(stream)
+                lost = self._seen[stream.name] - ids
+                assert not lost, f"{stream.name}: rows are gone: {sorted(lost)[:5]}"
+                self._seen[stream.name] = ids
+
+    def _ids(self, stream: Stream) -> set[str]:
+        try:
+            return {str(row[0]) for row in self._query(f"SELECT id FROM {stream.name}")}
+        except Exception:  # there is no table yet
+            if hasattr(self._connection, "rollback") and self._lab.kind != "duckdb":
+                self._connection.rollback()
+            return set()
 
     def differences(self) -> list[str]:
         """Return everything that is not as it should be, in words."""
         self.watch()
-        found = self._against_stripe()
-        for stream in self._streams:
-            found += self._columns(stream) + self._flags(stream)
-        found += self._left_open()
+        with self._looking():
+            found = self._against_stripe()
+            for stream in self._streams:
+                found += self._columns(stream) + self._flags(stream)
+            found += self._left_open()
         TALLY["differences"] += len(found)
         return found
 
     def _against_stripe(self) -> list[str]:
         truth = StripeReader(self._lab.sim.url, self._lab.key).read(self._streams)
         self._leave_out_old(truth)
-        compared = compare_tables(self._lab.cursor(), truth, self._lab.account.id)
+        compared = compare_tables(self._connection.cursor(), truth, self._lab.account.id)
         TALLY["tables compared"] += len(compared)
         TALLY["rows compared"] += sum(one.rows for one in compared)
         return [str(one) for one in compared if not one.equal]
@@ -65,7 +89,7 @@ class Judge:
         for stream in self._streams:
             if stream.parent is not None:
                 continue
-            start = self.state(stream.name).start_date
+            start = self._state(stream.name).start_date
             if start is None:
                 continue
             old = {i for i, o in truth[stream.name].items() if o["created"] < start}
@@ -78,16 +102,18 @@ class Judge:
 
     def state(self, stream: str) -> StreamState:
         """Return what is stored about a stream."""
-        [(text,)] = self._lab.query(
-            f"SELECT state FROM _stripe_sync_state WHERE stream = '{stream}'"
-        )
+        with self._looking():
+            return self._state(stream)
+
+    def _state(self, stream: str) -> StreamState:
+        [(text,)] = self._query(f"SELECT state FROM _stripe_sync_state WHERE stream = '{stream}'")
         return StreamState.from_json(text)
 
     def _columns(self, stream: Stream) -> list[str]:
         """Hold each living row's columns against its own document, typed by the reference."""
         names = [c.name for c in stream.columns]
         listed = ", ".join(f'"{name}"' for name in names)
-        rows = self._lab.query(f"SELECT _raw, {listed} FROM {stream.name} WHERE NOT is_deleted")
+        rows = self._query(f"SELECT _raw, {listed} FROM {stream.name} WHERE NOT is_deleted")
         wrong: dict[str, str] = {}
         for raw, *values in rows:
             expected = typed_row(stream, raw, split_parent(raw.encode()).typed_from).values
@@ -118,24 +144,17 @@ class Judge:
         }
         found = []
         for condition, what in checks.items():
-            [(count,)] = self._lab.query(f"SELECT count(*) FROM {stream.name} WHERE {condition}")
+            [(count,)] = self._query(f"SELECT count(*) FROM {stream.name} WHERE {condition}")
             if count:
                 found.append(f"{stream.name}: {count} {what}")
         return found
 
     def _left_open(self) -> list[str]:
         names = ", ".join(f"'{s.name}'" for s in self._streams)
-        rows = self._lab.query(
+        rows = self._query(
             f"SELECT stream, id FROM _stripe_sync_obligations WHERE stream IN ({names})"
         )
         return [f"{stream}: {id_} is still owed" for stream, id_ in rows]
-
-    def _has_table(self, stream: Stream) -> bool:
-        try:
-            self._lab.query(f"SELECT 1 FROM {stream.name} LIMIT 1")
-        except Exception:
-            return False
-        return True
 
 
 def tops(streams: Sequence[str]) -> list[str]:
