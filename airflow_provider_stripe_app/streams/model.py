@@ -89,6 +89,7 @@ class Stream:
         ``created`` parameter is about; ``None`` if the list has no such parameter.
     :param open_while: which objects change without an event; they are read again once a day.
     :param look_back: seconds by which a list of the newest objects begins before the last one.
+    :param gone_code: error code by which Stripe says that an object is gone, where that is no 404.
     :param guessed_permission: the permission's name is in no list of Stripe's that we know, so it
         is asked for only if the stream is named.
 
@@ -114,6 +115,7 @@ class Stream:
     created_field: str | None = "created"
     open_while: OpenWhile | None = None
     look_back: int = 600
+    gone_code: str = ""
     guessed_permission: bool = False
 
     @property

@@ -47,6 +47,7 @@ STREAMS = (
         creates=False,
         updates=False,
         deletes=False,
+        gone_code="account_invalid",
     ),
     listed(
         "issuing_authorizations",
@@ -111,6 +112,7 @@ STREAMS = (
         "financial_account",
         "treasury/financial_accounts",
         group=_BALANCE,
+        updates=False,  # metadata and nickname
         silent=paths("balance"),  # [infer] every movement of money changes it
     ),
     listed(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from airflow_provider_stripe_app.api.client import ParentPage, StripeClient
-from airflow_provider_stripe_app.api.errors import CursorDeleted, ObjectMissing
+from airflow_provider_stripe_app.api.errors import CursorDeleted, InvalidRequest, ObjectMissing
 from airflow_provider_stripe_app.api.ranges import Range, query
 from airflow_provider_stripe_app.api.split import ParentItem, split_parent
 from airflow_provider_stripe_app.streams.model import Stream
@@ -173,10 +173,31 @@ def refetch(client: StripeClient, unit: Unit, object_id: str, purpose: str) -> F
     except ObjectMissing as missing:
         at = missing.sent_at
         return Fetched([tombstone(stream, object_id, read_version(at), at)])
+    except InvalidRequest as refused:
+        if refused.sent_at is None or not _says_gone(client, stream, refused, purpose):
+            raise
+        at = refused.sent_at
+        return Fetched([tombstone(stream, object_id, read_version(at), at)])
     if answer.deleted:
         return Fetched([tombstone(stream, object_id, read_version(answer.sent_at), answer.sent_at)])
     item = split_parent(answer.text, inlined=unit.stream_inlined)
     return complete(client, unit, item, answer.sent_at)
+
+
+def _says_gone(client: StripeClient, stream: Stream, refused: InvalidRequest, purpose: str) -> bool:
+    """Tell whether a refusal means that the object is gone, and not that everything is refused.
+
+    The same code can mean that the app was uninstalled; then the list is refused as well.
+    """
+    if not stream.gone_code or refused.code != stream.gone_code:
+        return False
+    client.list_page(
+        stream.path,
+        {**stream.params, "limit": 1},
+        purpose=f"{purpose}:{stream.name}",
+        permission=stream.permission,
+    )
+    return True
 
 
 def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -> Fetched:

@@ -364,3 +364,28 @@ def test_a_permission_that_is_missing_for_a_list_of_newest_objects_leaves_no_gap
     stripe.refused.clear()
     tables.sync("balance_transactions")
     assert tables.equal("balance_transactions")
+
+
+def test_a_connected_account_that_left_is_gone_but_not_if_all_are_refused(
+    stripe: StubStripe, tables: Tables
+) -> None:
+    kept, left = stripe.put("accounts"), stripe.put("accounts")
+    tables.sync("accounts")
+    del stripe.objects["/v1/accounts"][left["id"]]
+    stripe.pass_time(8 * DAY)
+    answer, listed = stripe.answer, [0]
+
+    def refusing(path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        status, body = answer(path, query)
+        listed[0] += path == "/v1/accounts"
+        if status == 404 or (path == "/v1/accounts" and listed[0] > 1):
+            return 403, {"error": {"code": "account_invalid", "message": "no access"}}
+        return status, body
+
+    stripe.answer = refusing  # type: ignore[method-assign]
+    with pytest.raises(SyncFailed, match="account_invalid"):
+        tables.sync("accounts")
+    assert set(tables.living("accounts")) == {kept["id"], left["id"]}
+    listed[0] = -100
+    tables.sync("accounts")
+    assert set(tables.living("accounts")) == {kept["id"]}
