@@ -182,9 +182,12 @@ class PeakMemory:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def load(kind: str, warehouse_kind: str, where: str, source: Sequence[str]) -> dict[str, Any]:
+def load(
+    kind: str, warehouse_kind: str, where: str, options: Mapping[str, Any], source: Sequence[str]
+) -> dict[str, Any]:
     """Do one full load in this process and say what it took.
 
+    :param options: of :class:`SyncOptions`, where they are not the default.
     :param source: ``stripe``, URL and key; or ``memory`` and the file that :func:`capture` wrote.
     """
     import resource
@@ -221,7 +224,7 @@ def load(kind: str, warehouse_kind: str, where: str, source: Sequence[str]) -> d
         account_id=ACCOUNT,
         livemode=True,
         streams=[STREAMS[name] for name in STREAMS_OF[kind]],
-        options=SyncOptions(),
+        options=SyncOptions(**options),
     )
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     return {
@@ -271,9 +274,12 @@ def place_of(kind: str, folder: str) -> Iterator[str]:
             yield server.url()
 
 
-def measure(kind: str, warehouse: str, where: str, source: Sequence[str]) -> dict[str, Any]:
+def measure(
+    kind: str, warehouse: str, where: str, options: Mapping[str, Any], source: Sequence[str]
+) -> dict[str, Any]:
     """Run :func:`load` in a fresh process."""
-    command = [sys.executable, __file__, "--child", kind, warehouse, where, *source]
+    command = [sys.executable, __file__, "--child", kind, warehouse, where, json.dumps(options)]
+    command += source
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -299,6 +305,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["invoices", "customers"])
     parser.add_argument("--warehouses", nargs="+", default=["duckdb", "postgres", "sqlite"])
     parser.add_argument("--sources", nargs="+", default=["stripe", "memory"])
+    parser.add_argument("--options", type=json.loads, default={}, help="SyncOptions, as JSON")
     wanted = parser.parse_args()
     print(
         f"{'objects':>9} {'kind':>9} {'warehouse':>9} {'source':>7} {'seconds':>8}"
@@ -314,7 +321,7 @@ def main() -> None:
                     given = [source, *(found if source == "stripe" else (str(captured),))]
                     for warehouse in wanted.warehouses:
                         with place_of(warehouse, folder) as where:
-                            got = measure(kind, warehouse, where, given)
+                            got = measure(kind, warehouse, where, wanted.options, given)
                         report(kind, warehouse, source, got)
 
 
@@ -323,6 +330,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1:2] == ["--child"]:
-        print(json.dumps(load(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])))
+        print(json.dumps(load(*sys.argv[2:5], json.loads(sys.argv[5]), sys.argv[6:])))
     else:
         main()

@@ -38,11 +38,14 @@ class Dialect(ABC):
 
     :cvar types: column type per :data:`~airflow_provider_stripe_app.streams.model.ColumnType`.
     :cvar child_index: whether an index on the parent's id of child tables pays.
+    :cvar row_key: whether the tables of streams have a primary key. Nothing relies on it for being
+        right: a merge decides under the fence which rows are new (EQUALITY §7).
     """
 
     name: str
     types: Mapping[ColumnType, str]
     child_index: bool = True
+    row_key: bool = True
 
     # -- tables
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -17,11 +19,26 @@ from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseEr
 from airflow_provider_stripe_app.warehouse.columns import Slot
 from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, Fitting, lost
 from airflow_provider_stripe_app.warehouse.session import Columns, Fault, Row, Session
-from airflow_provider_stripe_app.warehouse.sql import PARSED, identifier, literal
+from airflow_provider_stripe_app.warehouse.sql import PARSED, assign, identifier, literal, names
 from airflow_provider_stripe_app.warehouse.sqlite import json_path
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 log = logging.getLogger(__name__)
+
+LINGER = 0.5
+"""Seconds for which the file stays open after a transaction, waiting for the next one."""
+
+HOLD = 10.0
+"""Seconds after which the file is closed for a moment even in the middle of a load."""
+
+MEMORY = 192 * 2**20
+"""Bytes that DuckDB may use where the user has set no ``memory_limit``."""
+
+INDEX_BYTES = 100
+"""Bytes more for each row of a table with a primary key: its index must be in memory whole."""
+
+CHECKPOINT, DEFAULT_CHECKPOINT = "256MB", "16.0 MiB"
+"""Size of the write-ahead log at which DuckDB writes it into the tables, where nobody has set it."""
 
 _FITTING: Mapping[str, str] = {
     "text": "VARCHAR",
@@ -41,6 +58,7 @@ class DuckDBDialect(Dialect):
 
     name = "duckdb"
     child_index = False  # scans are fast, and DuckDB's indexes make updates dearer
+    row_key = False  # its index must be in memory whole: 64 bytes a row, and a sixth of the CPU
     types: Mapping[ColumnType, str] = {
         "text": "VARCHAR",
         "bigint": "BIGINT",
@@ -49,6 +67,27 @@ class DuckDBDialect(Dialect):
         "decimal": "VARCHAR",
         "json": "JSON",
     }
+
+    def incoming(self, column: str) -> str:
+        """See the base class."""
+        return f"s.{identifier(column)}"
+
+    def upsert(
+        self,
+        target: str,
+        columns: Sequence[str],
+        select: str,
+        key: Sequence[str],
+        updates: Sequence[tuple[str, str]],
+    ) -> str:
+        """See the base class; MERGE needs no index, unlike ON CONFLICT."""
+        match = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, key))
+        action = f"WHEN MATCHED THEN UPDATE SET {assign(updates)} " if updates else ""
+        return (
+            f"MERGE INTO {target} AS t USING ({select}) AS s({names(columns)}) ON {match} {action}"
+            f"WHEN NOT MATCHED THEN INSERT ({names(columns)}) "
+            f"VALUES ({', '.join(self.incoming(name) for name in columns)})"
+        )
 
     def keyed(self, target: str, stage: str) -> str:
         """See the base class; joined by row number, DuckDB does not read whole documents of others.
@@ -245,7 +284,11 @@ class DuckDBSession(Session):
 
 
 class DuckDBWarehouse(SqlWarehouse):
-    """Tables in a DuckDB file; the file is open during a transaction only.
+    """Tables in a DuckDB file.
+
+    The file is open during a transaction, and :data:`LINGER` seconds longer: with each closing
+    DuckDB writes its newest row group (122,880 rows) anew, so a load that closed after every batch
+    would write everything several times. Other processes get their turn every :data:`HOLD` seconds.
 
     :param connect: returns a DuckDB connection, e.g. ``DuckDBHook.get_conn``.
     :param schema: created if missing; the file's default schema if ``None``.
@@ -259,18 +302,81 @@ class DuckDBWarehouse(SqlWarehouse):
     ) -> None:
         super().__init__(connect, schema)
         self.lock_timeout = lock_timeout
+        self._lock = threading.RLock()
+        self._connection: Any = None
+        self._opened_at = 0.0
+        self._closing: threading.Timer | None = None
 
     def close(self) -> None:
-        """See the protocol: nothing stays open between transactions."""
+        """See the protocol."""
+        with self._lock:
+            self._stop_closing()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def _open(self) -> Session:
-        return DuckDBSession(
-            open_patiently(self._connect, self.lock_timeout), self.schema, self.fault
-        )
+        with self._lock:
+            self._stop_closing()
+            if self._connection is None:
+                self._connection = _prepared(open_patiently(self._connect, self.lock_timeout))
+                self._opened_at = time.monotonic()
+            return DuckDBSession(self._connection, self.schema, self.fault)
 
     def _done(self, session: Session) -> None:
-        assert isinstance(session, DuckDBSession)  # noqa: S101
-        session.connection.close()
+        if session.failed is not None:
+            self.close()
+        elif time.monotonic() - self._opened_at >= HOLD:
+            self.close()
+            time.sleep(_RETRY_EVERY)  # whoever waits looks again within this time
+        else:
+            with self._lock:
+                self._closing = threading.Timer(LINGER, self._close_if_idle)
+                self._closing.daemon = True
+                self._closing.start()
+
+    def _stop_closing(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+
+    def _close_if_idle(self) -> None:
+        with self._lock:
+            # A transaction that has begun meanwhile has taken the timer away.
+            if self._closing is threading.current_thread():
+                self.close()
+
+
+def _prepared(connection: Any) -> Any:
+    """Keep DuckDB's memory within bounds, unless the user has set some.
+
+    What has not reached the file's tables yet is kept in memory and in the write-ahead log: fewer,
+    larger checkpoints cost a third of the CPU, and what is beyond the limit goes to a temporary
+    file.
+    """
+    rows = connection.execute(
+        "SELECT name, value FROM duckdb_settings() "
+        "WHERE name IN ('memory_limit', 'checkpoint_threshold')"
+    ).fetchall()
+    settings = dict(rows)
+    if settings["checkpoint_threshold"] == DEFAULT_CHECKPOINT:
+        connection.execute(f"SET checkpoint_threshold = '{CHECKPOINT}'")
+    if settings["memory_limit"] == _default_memory_limit():
+        indexed = connection.execute(
+            "SELECT coalesce(sum(estimated_size), 0) FROM duckdb_tables() WHERE has_primary_key"
+        ).fetchone()[0]
+        limit = MEMORY + INDEX_BYTES * int(indexed)
+        connection.execute(f"SET memory_limit = '{limit}B'")
+    return connection
+
+
+@lru_cache(maxsize=1)
+def _default_memory_limit() -> str:
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    return str(found[0]) if found else ""
 
 
 def open_patiently(connect: Callable[[], Any], timeout: float) -> Any:

@@ -33,6 +33,7 @@ _OWED_LOCK = 0x4F57_4544  # "OWED": one advisory lock per account for its obliga
 _ARGUMENTS = 90  # a function takes at most 100
 _DOCUMENTS = frozenset({"raw", "typed_from", "payload"})
 _NAME_LENGTH = 63
+_PAGE = 8160  # the most that PostgreSQL allows
 _COPY_CHUNK = 64  # rows per write: some hundred kilobytes
 _COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
@@ -345,9 +346,12 @@ class PostgresSession(Session):
         copy = f"COPY {name} FROM STDIN (FORMAT BINARY)"
         with self._cursor() as cursor:
             cursor.execute(f"CREATE TEMPORARY TABLE {identifier(table)} ({cells})")
-            for column in _DOCUMENTS & {name for name, _ in columns}:
+            documents = sorted(_DOCUMENTS & {name for name, _ in columns})
+            for column in documents:
                 # What lives for one transaction is not worth compressing.
                 cursor.execute(f"ALTER TABLE {name} ALTER {column} SET STORAGE EXTERNAL")
+            if documents:  # nor worth a table of its own, as long as it fits a page
+                cursor.execute(f"ALTER TABLE {name} SET (toast_tuple_target = {_PAGE})")
             if hasattr(cursor, "copy"):  # psycopg 3
                 with cursor.copy(copy) as sink:
                     for chunk in copy_binary(columns, values, self.connection.info.encoding):
@@ -375,6 +379,13 @@ class PostgresSession(Session):
         self._run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", ())
         # Compiling a hundred columns' expressions takes longer than a batch.
         self._run("SET LOCAL jit = off", ())
+        # pglz takes as long for a document as parsing it; not every server has been built with lz4.
+        self._rows(
+            "SELECT set_config(name, 'lz4', true) FROM pg_settings "
+            "WHERE name = 'default_toast_compression' AND setting = 'pglz' "
+            "AND 'lz4' = ANY(enumvals)",
+            (),
+        )
 
     def _commit(self) -> None:
         self.connection.commit()

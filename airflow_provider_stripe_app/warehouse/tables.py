@@ -218,9 +218,9 @@ def _create(session: Session, stream: Stream, plan: Plan) -> None:
     columns = ", ".join(
         dialect.column(name, dialect.types[type_], key=name in KEY) for name, type_ in plan.add
     )
-    session.run(
-        f"create {stream.name}", f"CREATE TABLE {target} ({columns}, PRIMARY KEY ({names(KEY)}))"
-    )
+    if session.dialect.row_key:
+        columns += f", PRIMARY KEY ({names(KEY)})"
+    session.run(f"create {stream.name}", f"CREATE TABLE {target} ({columns})")
     if stream.parent_column is not None and dialect.child_index:
         name = identifier(f"{stream.name[:40]}_by_parent")
         parent = dialect.indexed(column_of(plan.slots, stream.parent_column))
