@@ -108,7 +108,7 @@ chromium: ## Install Debian's Chromium for the tests of the pages, unless there 
 
 .PHONY: chaos
 chaos: install ## The long version (40 minutes): hundreds of SIGKILLs, outages, storms, a thousand random syncs
-	CHAOS_KILLS="$${CHAOS_KILLS:-120}" CHAOS_SECONDS="$${CHAOS_SECONDS:-30}" \
+	CHAOS_KILLS="$${CHAOS_KILLS:-120}" CHAOS_SECONDS="$${CHAOS_SECONDS:-30}" CELERY_ACCOUNTS="$${CELERY_ACCOUNTS:-50}" \
 		"$(BIN)/python" -m pytest tests/chaos/tokens $(ARGS)
 	$(MAKE) chaos-sync
 
@@ -130,6 +130,11 @@ test-python310: $(PYTHON310_VENV)/.installed ## Imports and unit tests on Python
 .PHONY: test-matrix
 test-matrix: install $(OLDEST_VENV)/.installed ## The suite on the oldest and on the newest Airflow, and Python 3.10 where there is one
 	@PYTHON310="$(PYTHON310)" tests/matrix "$(OLDEST_VENV)" "$(VENV)" $(ARGS)
+
+.PHONY: bench
+bench: install ## Every benchmark (an hour, on a quiet machine); downloads other loaders, see docs/peers.md
+	for each in benchmarks/*.py; do echo "== $$each"; "$(BIN)/python" "$$each"; done
+	"$(BIN)/python" -m benchmarks.peers $(ARGS)
 
 # ---- the main job ----------------------------------------------------------------------------------
 
