@@ -280,6 +280,8 @@ def _make_account(sim: SimulatedStripe, arguments: Arguments) -> Any:
 
 
 def _requests(sim: SimulatedStripe, arguments: Arguments) -> Any:
+    if arguments.get("per") == "second":
+        return {"seconds": [row.as_dict() for row in sim.arrivals()]}
     found = sim.requests(arguments.get("match"))
     return {"count": len(found), "requests": [line.as_dict() for line in found]}
 
@@ -287,6 +289,7 @@ def _requests(sim: SimulatedStripe, arguments: Arguments) -> Any:
 def _forget_requests(sim: SimulatedStripe, _: Arguments) -> Any:
     count = len(sim.service.log)
     sim.service.log.clear()
+    sim.service.arrivals.clear()
     return {"forgotten": count}
 
 

@@ -14,6 +14,7 @@ from airflow_provider_stripe_app.testing.resources import COLLECTIONS, named
 from airflow_provider_stripe_app.testing.wire import JsonObject, decode
 
 if TYPE_CHECKING:
+    from airflow_provider_stripe_app.testing.arrivals import Arrival
     from airflow_provider_stripe_app.testing.clock import SimClock
     from airflow_provider_stripe_app.testing.ledger import Space
     from airflow_provider_stripe_app.testing.messages import LoggedRequest, Request
@@ -362,6 +363,12 @@ class Scripting:
     def requests(self, pattern: str | None = None) -> list[LoggedRequest]:
         """Return the logged requests; see :meth:`.Service.requests`."""
         return self.service.requests(pattern)
+
+    def arrivals(self) -> list[Arrival]:
+        """Return how many requests of each operation arrived in each second, and what became of
+        them; in real time, as rate limits are, and of the last hour.
+        """
+        return list(self.service.arrivals)
 
     def sign(self, payload: bytes | str, secret: str) -> str:
         """Return the ``Stripe-Signature`` header of a webhook that is sent now."""

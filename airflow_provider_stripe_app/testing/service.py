@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from airflow_provider_stripe_app.testing import consent
+from airflow_provider_stripe_app.testing import consent, routes
 from airflow_provider_stripe_app.testing.api import Admission, Api
+from airflow_provider_stripe_app.testing.arrivals import Arrivals, outcome_of
 from airflow_provider_stripe_app.testing.clock import SimClock
 from airflow_provider_stripe_app.testing.faults import Fault, Faults
 from airflow_provider_stripe_app.testing.ledger import Ledger
@@ -27,6 +29,7 @@ _CODE = re.compile(r"((?:^|&)(?:code|state|client_secret|refresh_token|key)=)[^&
 class Exchange:
     """A request between its arrival and its answer.
 
+    :param arrived: unix seconds of real time.
     :param wait: seconds until it is carried out.
     :param admission: set while it is still to be carried out.
     :param response: its answer, once there is one.
@@ -35,6 +38,7 @@ class Exchange:
     request: Request
     request_id: str
     fault: Fault | None
+    arrived: float = 0.0
     wait: float = 0.0
     admission: Admission | None = None
     response: Response | None = None
@@ -64,6 +68,7 @@ class Service:
         self.faults = Faults(Random(f"{seed}-faults"))
         self.api = Api(self.ledger, self.oauth, Random(f"{seed}-requests"))
         self.log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
+        self.arrivals = Arrivals()
         self.counts: Counter[str] = Counter()
         self.accounts: list[str] = []
         self._rng = Random(f"{seed}-latency")
@@ -82,7 +87,7 @@ class Service:
 
     def begin(self, request: Request, fault: Fault | None) -> Exchange:
         """Take a request in: refuse it, fail it before its effect, or get it ready."""
-        exchange = Exchange(request, self.api.request_id(), fault)
+        exchange = Exchange(request, self.api.request_id(), fault, time.time())
         if self._is_api(request) and self.switches.latency[1] > 0:
             exchange.wait = self._rng.uniform(*self.switches.latency)
         if fault is not None and fault.when == "before" and fault.action != "stall":
@@ -148,8 +153,22 @@ class Service:
                 exchange.fault.action if exchange.fault else None,
             )
         )
+        lost = exchange.fault is not None and exchange.fault.action in ("reset", "truncate")
+        outcome = "lost" if lost else outcome_of(response)
+        self.arrivals.count(exchange.arrived, account, self._operation(exchange), outcome)
         self.counts["requests"] += 1
         self.counts[f"status:{response.status}"] += 1
+
+    def _operation(self, exchange: Exchange) -> str:
+        if exchange.admission is not None:
+            return exchange.admission.route.operation
+        method, path = exchange.request.method, exchange.request.path
+        found = (
+            routes.find(method, path.removeprefix("/v1/"))
+            if self._is_api(exchange.request)
+            else None
+        )
+        return found[0].operation if found else f"{method} {path}"
 
     def requests(self, pattern: str | None = None) -> list[LoggedRequest]:
         """Return the logged requests whose method, path and query match a regular expression."""

@@ -110,10 +110,10 @@ class Resource:
 
     def event_types(self) -> frozenset[str]:
         """Return all types of events whose object is of this kind, as far as they are simulated."""
-        found = {*self.told("created"), *self.told("deleted"), *self.told("updated")}
-        for types in (self.born or {}).values():
+        found = {*self.told("deleted")}
+        for types in ({"": self.told("created")} if self.born is None else self.born).values():
             found.update(types)
-        found.update(self.changed or ())
+        found.update(self.told("updated") if self.changed is None else self.changed)
         for move in self.moves:
             found.update(move.events)
         return frozenset(found)
