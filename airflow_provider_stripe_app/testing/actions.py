@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_stripe_app.testing import births
+from airflow_provider_stripe_app.testing import births, links
 from airflow_provider_stripe_app.testing.births import birth_item, birth_line, totals
 from airflow_provider_stripe_app.testing.errors import ApiError, invalid, missing, missing_param
 from airflow_provider_stripe_app.testing.events import Cause
@@ -138,7 +138,10 @@ def move_invoice(
             new.update(births.finalized(ledger, space, new, now))
         if after == "paid":
             new.update(amount_paid=old.get("amount_due"), amount_remaining=0, attempted=True)
-        return ledger.commit(space, "invoice", old, new, events=events, cause=cause)
+        made = ledger.commit(space, "invoice", old, new, events=events, cause=cause)
+        if after == "paid":
+            links.paid(ledger, space, made)
+        return made
 
 
 _PAID = ("invoice.paid", "invoice.payment_succeeded", "invoice.updated")

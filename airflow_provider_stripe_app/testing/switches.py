@@ -45,6 +45,9 @@ class Switches(OAuthSwitches):
     :param test_clocks_hidden: objects on a test clock are left out of lists (they stay in events).
     :param delete_cursor_every: after every n-th list page its last object is deleted; 0: never.
     :param silent_changes: probability that a change emits no event.
+    :param linked_objects: what Stripe makes or marks together is (an invoice's payment leaves a
+        payment intent, a charge, an invoice payment, a balance transaction; a refund, dispute or
+        review marks its charge); else objects stand alone.
     :param embedded_prices: a changed price shows in the subscription items that carry it, silently.
 
     Events:
@@ -88,6 +91,7 @@ class Switches(OAuthSwitches):
     test_clocks_hidden: bool = True
     delete_cursor_every: int = 0
     silent_changes: float = 0.0
+    linked_objects: bool = False
     embedded_prices: bool = True
 
     event_delay: Range = (0.0, 0.0)

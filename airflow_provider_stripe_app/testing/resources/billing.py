@@ -27,7 +27,11 @@ BILLING = (
         "inpay_",
         born="",
         moves=(
-            move("open > paid", "invoice_payment.paid", "status_transitions.paid_at=+0d"),
+            move(
+                "open > paid",
+                "invoice_payment.paid",
+                "amount_paid=$amount_requested status_transitions.paid_at=+0d",
+            ),
             move("open > canceled", sets="status_transitions.canceled_at=+0d"),
         ),
         values="amount_requested=~amount amount_paid=$amount_requested currency=~currency "
