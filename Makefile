@@ -108,8 +108,9 @@ chromium: ## Install Debian's Chromium for the tests of the pages, unless there 
 
 .PHONY: chaos
 chaos: install ## The long version (40 minutes): hundreds of SIGKILLs, outages, storms, a thousand random syncs
-	CHAOS_KILLS="$${CHAOS_KILLS:-120}" CHAOS_SECONDS="$${CHAOS_SECONDS:-30}" CELERY_ACCOUNTS="$${CELERY_ACCOUNTS:-50}" \
+	CHAOS_KILLS="$${CHAOS_KILLS:-120}" CHAOS_SECONDS="$${CHAOS_SECONDS:-30}" \
 		"$(BIN)/python" -m pytest tests/chaos/tokens $(ARGS)
+	CELERY_ACCOUNTS="$${CELERY_ACCOUNTS:-50}" "$(BIN)/python" -m pytest -s tests/chaos/workers $(ARGS)
 	$(MAKE) chaos-sync
 
 .PHONY: chaos-sync

@@ -25,7 +25,7 @@ def world() -> Iterator[World]:
         everything.make_app(APP)
         everything.install(APP, INSTALLATION)
         everything.connect_warehouse()
-        for dag_id in ("stripe_twenty", "stripe_killed"):
+        for dag_id in ("stripe_twenty", "stripe_killed", "stripe_group"):
             everything.airflow.api.wait_for_dag(dag_id)
         yield everything
 
@@ -90,3 +90,34 @@ def test_twenty_tasks_with_one_dead_token_refresh_it_once(world: World) -> None:
     assert world.stripe.counts()["refresh"] - before == 1
     refused = [one for one in world.stripe.requests(r"^GET /v1/customers") if one["status"] == 401]
     assert refused
+
+
+def test_an_account_that_fails_does_not_stop_the_others_and_the_group_says_so(
+    world: World,
+) -> None:
+    world.merchant().a_busy_day()
+    world.stripe.advance(60)
+    api = world.airflow.api
+    run_id = api.run("stripe_group", expect="failed")
+    tasks = {(t["task_id"], t["map_index"]): t for t in api.task_instances("stripe_group", run_id)}
+    assert {key: task["state"] for key, task in tasks.items()} == {
+        ("stripe_sync.accounts", -1): "success",
+        ("stripe_sync.sync", 0): "success",
+        ("stripe_sync.sync", 1): "success",
+        ("stripe_sync.sync", 2): "failed",
+        ("stripe_sync.sync", 3): "failed",
+        ("stripe_sync.summary", -1): "failed",
+    }
+    names = [tasks["stripe_sync.sync", index]["rendered_map_index"] for index in range(4)]
+    assert names == [
+        f"{conn_id}: {tables}"
+        for conn_id in (INSTALLATION, "stripe_nobody")
+        for tables in ("customers", "invoices, invoice_line_items")
+    ]
+    summary = api.xcom("stripe_group", run_id, "stripe_sync.summary")
+    assert summary["failed"] == ["stripe_nobody.customers", "stripe_nobody.invoices"]
+    assert summary["tasks"][f"{INSTALLATION}.customers"]["updated"] > 0
+    said = api.task_log("stripe_group", run_id, "stripe_sync.summary")
+    assert "2 of 4 tasks failed: stripe_nobody.customers, stripe_nobody.invoices" in said
+    tables = ("customers", "invoices", "invoice_line_items")
+    assert [str(one) for one in world.compare(tables) if not one.equal] == []
