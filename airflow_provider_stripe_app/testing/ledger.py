@@ -14,7 +14,7 @@ from airflow_provider_stripe_app.testing.clock import SimClock
 from airflow_provider_stripe_app.testing.errors import invalid, missing
 from airflow_provider_stripe_app.testing.events import Cause, EventLog
 from airflow_provider_stripe_app.testing.forms import differences, merged
-from airflow_provider_stripe_app.testing.links import follow
+from airflow_provider_stripe_app.testing.links import follow, precede
 from airflow_provider_stripe_app.testing.objects import plan_of
 from airflow_provider_stripe_app.testing.objects.sampled import look
 from airflow_provider_stripe_app.testing.resources import BY_KIND, CORE, PARENTS, Resource
@@ -161,8 +161,7 @@ class Ledger:
         :param kind: Stripe's ``object`` value.
         :param fields: values that replace those of a plain new object.
         :param silent: without an event.
-        :return: the object with all its children, as it is made; what the switch
-            ``linked_objects`` changes in it afterwards is not in it.
+        :return: the object with all its children, as it is made.
         :raises ApiError: for an id that exists, or a reference to what does not.
         """
         with self.lock:
@@ -176,6 +175,7 @@ class Ledger:
                 )
             created = int(self.clock.now() - self.rng.uniform(*self.switches.created_early))
             obj = birth(self, space, kind, {"created": created, **fields, "id": id_})
+            precede(self, space, kind, obj)
             record = self.store(space, kind, obj, created)
             for type_ in born_types(row, obj):
                 self.emit(space, type_, record.raw, None, cause, silent)

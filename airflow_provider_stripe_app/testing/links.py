@@ -17,6 +17,32 @@ if TYPE_CHECKING:
 Follow = Callable[["Ledger", "Space", JsonObject], None]
 
 
+_MOVERS: Mapping[str, tuple[str, int]] = {
+    "charge": ("charge", 1),
+    "payout": ("payout", -1),
+    "refund": ("refund", -1),
+}
+"""What moves money → type and sign of its balance transaction."""
+
+
+def precede(ledger: Ledger, space: Space, kind: str, obj: JsonObject) -> None:
+    """Do what Stripe does before an object is there: the money moves, and the object says so."""
+    failed = obj.get("status") in ("failed", "canceled")
+    if not ledger.switches.linked_objects or kind not in _MOVERS or failed:
+        return
+    type_, sign = _MOVERS[kind]
+    fields = {
+        "amount": sign * obj["amount"],
+        "net": sign * obj["amount"],
+        "fee": 0,
+        "currency": obj["currency"],
+        "source": obj["id"],
+        "type": type_,
+        "reporting_category": type_,
+    }
+    obj["balance_transaction"] = ledger.create(space, "balance_transaction", fields)["id"]
+
+
 def follow(ledger: Ledger, space: Space, kind: str, obj: JsonObject) -> None:
     """Do what Stripe does when an object is new."""
     if ledger.switches.linked_objects and kind in _FOLLOW:
@@ -47,15 +73,7 @@ def paid(ledger: Ledger, space: Space, invoice: JsonObject) -> None:
     _advance(ledger, space, payment["id"], "paid")
 
 
-def _charged(ledger: Ledger, space: Space, charge: JsonObject) -> None:
-    if charge["status"] == "succeeded":
-        moved = _moved(ledger, space, charge, "charge", charge["amount"])
-        _refer(ledger, space, charge["id"], {"balance_transaction": moved})
-
-
 def _refunded(ledger: Ledger, space: Space, refund: JsonObject) -> None:
-    moved = _moved(ledger, space, refund, "refund", -refund["amount"])
-    _refer(ledger, space, refund["id"], {"balance_transaction": moved})
     charge = _living(space, "charge", refund["charge"])
     if charge is None:
         return
@@ -65,7 +83,6 @@ def _refunded(ledger: Ledger, space: Space, refund: JsonObject) -> None:
 
 
 def _disputed(ledger: Ledger, space: Space, dispute: JsonObject) -> None:
-    _moved(ledger, space, dispute, "adjustment", -dispute["amount"])
     if _living(space, "charge", dispute["charge"]) is not None:
         _refer(ledger, space, dispute["charge"], {"disputed": True})
 
@@ -81,33 +98,12 @@ def _scheduled(ledger: Ledger, space: Space, schedule: JsonObject) -> None:
         _refer(ledger, space, schedule["subscription"], {"schedule": schedule["id"]})
 
 
-def _paid_out(ledger: Ledger, space: Space, payout: JsonObject) -> None:
-    moved = _moved(ledger, space, payout, "payout", -payout["amount"])
-    _refer(ledger, space, payout["id"], {"balance_transaction": moved})
-
-
 _FOLLOW: Mapping[str, Follow] = {
-    "charge": _charged,
     "dispute": _disputed,
-    "payout": _paid_out,
     "refund": _refunded,
     "review": _reviewed,
     "subscription_schedule": _scheduled,
 }
-
-
-def _moved(ledger: Ledger, space: Space, source: JsonObject, type_: str, amount: int) -> str:
-    """Make the balance transaction of what moved money, and return its id."""
-    fields = {
-        "amount": amount,
-        "net": amount,
-        "fee": 0,
-        "currency": source["currency"],
-        "source": source["id"],
-        "type": type_,
-        "reporting_category": type_,
-    }
-    return str(ledger.create(space, "balance_transaction", fields)["id"])
 
 
 def _refer(ledger: Ledger, space: Space, id_: str, changes: Mapping[str, Any]) -> None:
