@@ -1,4 +1,4 @@
-"""How many requests a task may make: arguments that can come from templates, as text."""
+"""How many requests a task may make, and when: arguments that can come from templates, as text."""
 
 from __future__ import annotations
 
@@ -24,6 +24,25 @@ def daily_cap(value: Number) -> int | None:
         feed.
     """
     return _whole("max_requests_per_day", value, LEAST_CAP)
+
+
+def relist_days(value: Number | float) -> float | None:
+    """Return the longest time between two full lists in days; ``None`` for any time.
+
+    :raises ConfigurationError: if it is no number, or none that time could pass in.
+    """
+    text = str(value).strip()
+    if value is None or text in {"", "None"}:
+        return None
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days < float("inf"):
+        raise ConfigurationError(
+            f"relist_days must be a number of days above 0, or None for never, not {value!r}."
+        )
+    return days
 
 
 def _whole(name: str, value: Number, least: int) -> int | None:

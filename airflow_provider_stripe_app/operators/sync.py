@@ -23,7 +23,7 @@ from airflow_provider_stripe_app.exceptions import (
 )
 from airflow_provider_stripe_app.hooks.stripe_app import StripeAppHook
 from airflow_provider_stripe_app.oauth import report_client
-from airflow_provider_stripe_app.operators.limits import Number, daily_cap, read_budget
+from airflow_provider_stripe_app.operators.limits import Number, daily_cap, read_budget, relist_days
 from airflow_provider_stripe_app.operators.reports import (
     reports_of_error,
     reports_of_summary,
@@ -91,6 +91,8 @@ class StripeSyncOperator(BaseOperator):
     :param max_requests_per_day: requests that the account may make on a UTC day, at least 100. A
         run that reaches it keeps its place and ends as skipped, the next one goes on from there, so
         a long load spreads over days. The change feed is read all the same.
+    :param relist_days: longest time in days until a stream is listed again of which no event tells
+        everything (``docs/streams.md`` says which); ``None`` for never.
     :return: per table what was inserted, updated, deleted and unchanged, requests and seconds.
     :raises AirflowSkipException: when ``max_requests_per_day`` has stopped the run; the XCom has
         what it did.
@@ -108,6 +110,7 @@ class StripeSyncOperator(BaseOperator):
         "sync_start_date",
         "read_budget",
         "max_requests_per_day",
+        "relist_days",
     )
     operator_extra_links = (StripeDashboardLink(),)
     ui_color = "#635bff"
@@ -126,6 +129,7 @@ class StripeSyncOperator(BaseOperator):
         rate_share: float = 1.0,
         read_budget: Number = None,
         max_requests_per_day: Number = None,
+        relist_days: Number | float = 7,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -139,6 +143,7 @@ class StripeSyncOperator(BaseOperator):
         self.rate_share = rate_share
         self.read_budget = read_budget
         self.max_requests_per_day = max_requests_per_day
+        self.relist_days = relist_days
         self.outlets = [*self.outlets, *_assets(stripe_app_conn_id, streams)]
         self.dashboard_url = ""
 
@@ -217,6 +222,7 @@ class StripeSyncOperator(BaseOperator):
             workers=self.workers,
             read_budget=read_budget(self.read_budget),
             max_requests=daily_cap(self.max_requests_per_day),
+            relist_days=relist_days(self.relist_days),
         )
 
     def _describe_assets(

@@ -20,7 +20,7 @@ from airflow_provider_stripe_app.exceptions import (
     ReauthorizationRequired,
     TokenUnavailable,
 )
-from airflow_provider_stripe_app.operators.limits import daily_cap, read_budget
+from airflow_provider_stripe_app.operators.limits import daily_cap, read_budget, relist_days
 from airflow_provider_stripe_app.operators.reports import Task, reports_of_summary
 from airflow_provider_stripe_app.operators.sync import (
     StripeSyncOperator,
@@ -164,3 +164,25 @@ def test_an_unfinished_stream_is_reported_as_such_and_so_are_its_children() -> N
         ok, error = told[unfinished]
         assert not ok
         assert "Not finished, the next run goes on" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "days"),
+    [(7, 7.0), ("14", 14.0), (0.5, 0.5), (None, None), ("", None), ("None", None)],
+)
+def test_days_until_everything_is_listed_again_come_from_numbers_and_templates(
+    value: Any, days: float | None
+) -> None:
+    assert relist_days(value) == days
+
+
+@pytest.mark.parametrize("value", [0, -1, "nan", "inf", "weekly"])
+def test_days_that_cannot_be_are_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="relist_days must be a number of days above 0"):
+        relist_days(value)
+
+
+def test_a_week_passes_at_most_unless_the_dag_says_otherwise() -> None:
+    context = {"ti": SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)}
+    assert operator()._options(context).relist_days == 7.0  # type: ignore[arg-type]
+    assert operator(relist_days=None)._options(context).relist_days is None  # type: ignore[arg-type]
