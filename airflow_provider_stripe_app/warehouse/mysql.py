@@ -22,13 +22,27 @@ from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseEr
 from airflow_provider_stripe_app.warehouse.columns import Slot
 from airflow_provider_stripe_app.warehouse.dialect import Dialect
 from airflow_provider_stripe_app.warehouse.session import Columns, Fault, Row, Session
-from airflow_provider_stripe_app.warehouse.sql import TYPED, identifier, names
+from airflow_provider_stripe_app.warehouse.sql import (
+    PARENTS,
+    SAME,
+    TYPED,
+    VANISHED,
+    WON,
+    identifier,
+    names,
+)
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 _BINARY = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 _TEXT = f"LONGTEXT {_BINARY}"
 
-_LENGTHS: Mapping[str, int] = {"id": 255, "path": 512, "event_id": 255}
+_INDEXED: Mapping[str, str] = {WON: "seq", SAME: "seq", PARENTS: "id", VANISHED: "id"}
+"""Temporary table → column that it is looked into by."""
+
+_SHORT = frozenset({"account_id", "id", "parent_id", "event_id", "stream"})
+"""Staged texts that are joined by: on longer types MariaDB uses no index."""
+
+_LENGTHS: Mapping[str, int] = {"id": 255, "parent_id": 255, "event_id": 255, "path": 512}
 _LENGTH = 64
 """Characters of a text in a primary key, whose columns may have 3,072 bytes together."""
 
@@ -36,9 +50,6 @@ _STATEMENT_BYTES = 1_000_000
 """About how long one INSERT of staged rows is; the server takes 16 MB unless told otherwise."""
 
 _LOCK_SECONDS = 600
-
-_HASH_JOINS = "SET SESSION join_cache_level = 4"
-"""Temporary tables are joined row by row otherwise."""
 
 _SETTINGS = (
     # Ours are written with double quotes around names and no meaning in backslashes.
@@ -50,7 +61,6 @@ _SETTINGS = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     # A row is refused when it really is too long, not when its columns might be.
     "SET SESSION innodb_strict_mode = OFF",
-    _HASH_JOINS,
 )
 
 _SCHEMA_EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = ?"
@@ -75,9 +85,11 @@ class MySQLDialect(Dialect):
 
     def column(self, name: str, type_: str, *, key: bool) -> str:
         """See the base class; a text in a key needs a length."""
-        if key and type_ == _TEXT:
-            type_ = f"VARCHAR({_LENGTHS.get(name, _LENGTH)}) {_BINARY}"
-        return super().column(name, type_, key=key)
+        return super().column(name, _varchar(name) if key and type_ == _TEXT else type_, key=key)
+
+    def sized(self, name: str, type_: ColumnType) -> str:
+        """Return the type of a staged column."""
+        return _varchar(name) if name in _SHORT else self.types[type_]
 
     def indexed(self, column: str) -> str:
         """See the base class; ids are shorter than this."""
@@ -86,6 +98,11 @@ class MySQLDialect(Dialect):
     def temp(self, name: str) -> str:
         """See the base class: a temporary table hides any other of its name."""
         return identifier(name)
+
+    def create_temp(self, name: str, select: str) -> str:
+        """See the base class; without an index, joins and subqueries read all for each row."""
+        index = f"(INDEX ({_INDEXED[name]})) " if name in _INDEXED else ""
+        return f"CREATE TEMPORARY TABLE {identifier(name)} {index}AS {select}"
 
     def drop_temp(self, name: str) -> str:
         """See the base class; without TEMPORARY it would commit."""
@@ -148,6 +165,10 @@ class MySQLDialect(Dialect):
     def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
         """See the base class; :meth:`MySQLSession.type_documents` is what is used."""
         raise WarehouseError("MariaDB does not type documents by SQL")
+
+
+def _varchar(name: str) -> str:
+    return f"VARCHAR({_LENGTHS.get(name, _LENGTH)}) {_BINARY}"
 
 
 def _places(columns: Sequence[str]) -> list[str]:
@@ -272,15 +293,20 @@ class MySQLSession(Session):
 
     def _load(self, table: str, columns: Sequence[tuple[str, ColumnType]], values: Columns) -> None:
         name = self.dialect.temp(table)
-        cells = [f"{identifier(column)} {self.dialect.types[type_]}" for column, type_ in columns]
+        cells = [
+            f"{identifier(column)} {self.dialect.sized(column, type_)}" for column, type_ in columns
+        ]
         if columns[0][0] == "seq":
             cells.append("PRIMARY KEY (seq)")
         self._run(f"CREATE TEMPORARY TABLE {name} ({', '.join(cells)})", ())
-        marks = f"({', '.join(['%s'] * len(columns))})"
-        for rows in _chunks(zip(*values, strict=True)):
+        # The driver takes its time over each value, also for the many that are never there.
+        used = [place for place, column in enumerate(values) if any(v is not None for v in column)]
+        into = f"INSERT INTO {name} ({names(columns[place][0] for place in used)}) VALUES "
+        marks = f"({', '.join(['%s'] * len(used))})"
+        for rows in _chunks(zip(*(values[place] for place in used), strict=True)):
             flat = [value for row in rows for value in row]
             cursor = self.connection.cursor()
-            cursor.execute(f"INSERT INTO {name} VALUES {', '.join([marks] * len(rows))}", flat)
+            cursor.execute(into + ", ".join([marks] * len(rows)), flat)
             cursor.close()
 
     def _columns(self, table: str) -> list[str]:
