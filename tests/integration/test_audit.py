@@ -527,3 +527,13 @@ def test_mending_can_be_stopped_at_every_statement(one: Lab) -> None:
             break
     assert stops > 5
     assert_mended(one)
+
+
+@pytest.mark.parametrize("chosen", ["SUMMER 20%", "a?b&c=d", "half/price", "été"])
+def test_a_missing_object_whose_id_a_person_chose_is_mended(tmp_path: Path, chosen: str) -> None:
+    with lab(tmp_path, "sqlite") as one:
+        one.sync(["coupons"])
+        one.sim.create(one.account, "coupon", {"id": chosen}, silent=True)
+        one.settle()
+        assert audit(one, repair=True).tables["coupons"].repaired == 1
+        one.assert_equal(["coupons"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -36,7 +35,8 @@ from airflow_provider_stripe_app.sync.reduce import is_left_out
 from airflow_provider_stripe_app.sync.versions import read_version
 from airflow_provider_stripe_app.warehouse.base import StagedRow
 
-_PLAUSIBLE_ID = re.compile(r"[A-Za-z0-9_.@+~-]{1,255}")
+LONGEST_ID = 500
+"""Characters of the longest id that people can choose (coupons), about."""
 
 Only = Callable[[Unit, Sequence[str]], set[str]]
 
@@ -183,7 +183,7 @@ def fetch_each(
         futures = {
             id_: pool.submit(refetch, ctx.client, unit, id_, "recheck")
             for id_ in ids
-            if _PLAUSIBLE_ID.fullmatch(id_)
+            if _can_be_asked_for(id_)
         }
         try:
             read = {id_: ctx.result(future).newest()[0] for id_, future in futures.items()}
@@ -193,6 +193,15 @@ def fetch_each(
         _inside(unit.stream, read[id_], start_date) if id_ in read else gone(unit.stream, id_, now)
         for id_ in ids
     ]
+
+
+def _can_be_asked_for(object_id: str) -> bool:
+    """Tell whether a path can name an id: people choose some, and hands can write anything."""
+    return (
+        object_id not in ("", ".", "..")
+        and len(object_id) <= LONGEST_ID
+        and object_id.isprintable()
+    )
 
 
 def _inside(stream: Stream, whole: Whole, start_date: int | None) -> Whole:
