@@ -9,6 +9,7 @@ of several with ``|`` between them; a ``?`` at the end leaves the field null in 
   whole one;
 - ``$path``: what another field of the object holds; ``list/…``: an empty list at that place;
 - ``+3d -30d +90s``: a time, counted from the object's (or the change's) own;
+- ``-``: the field is left out;
 - anything else: JSON where it can be, text otherwise.
 """
 
@@ -102,6 +103,8 @@ def _template(kind: str, spec: str) -> bytes:
     obj = blank(kind)
     for path, _ in _compiled(spec):
         _open(obj, kind, path)
+    for name in _left_out(spec):
+        del obj[name]
     return msgspec.json.encode(obj)
 
 
@@ -121,7 +124,7 @@ def _open(obj: Values, kind: str, path: tuple[str, ...]) -> None:
 @cache
 def _rare(kind: str, spec: str) -> tuple[str, ...]:
     """Return the fields that a specification leaves empty and that refer to nothing."""
-    given = {path[0] for path, _ in _compiled(spec)} | _NEVER_FILLED
+    given = {path[0] for path, _ in _compiled(spec)} | _NEVER_FILLED | {*_left_out(spec)}
     empty = blank(kind)
     return tuple(
         field
@@ -150,7 +153,11 @@ _REFERENCES = frozenset(
 @cache
 def _compiled(spec: str) -> tuple[tuple[tuple[str, ...], Maker], ...]:
     parts = (part.partition("=") for part in spec.split())
-    return tuple((tuple(path.split(".")), _maker(text)) for path, _, text in parts)
+    return tuple((tuple(path.split(".")), _maker(text)) for path, _, text in parts if text != "-")
+
+
+def _left_out(spec: str) -> list[str]:
+    return [part[:-2] for part in spec.split() if part.endswith("=-")]
 
 
 def _maker(text: str) -> Maker:

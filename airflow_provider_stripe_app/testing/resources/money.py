@@ -95,7 +95,7 @@ MONEY = (
         born="",
         changed="",
         deletion="gone",
-        values="business_type=company charges_enabled=true country=US|DE|JP "
+        values="individual=- business_type=company charges_enabled=true country=US|DE|JP "
         "default_currency=usd|eur|jpy details_submitted=true email=~email metadata=~metadata "
         "payouts_enabled=true type=express|standard|custom",
     ),
@@ -126,7 +126,7 @@ MONEY = (
             move("active inactive > canceled", "issuing_card.updated"),
         ),
         values="brand=Visa cardholder=&issuing.cardholder currency=~currency exp_month=~small "
-        "exp_year=2028|2029 last4=0042|4242 metadata=~metadata status=active|inactive "
+        "exp_year=2028|2029 last4=~text:0042|~text:4242 metadata=~metadata status=active|inactive "
         "type=virtual|physical",
     ),
     row(
@@ -268,7 +268,7 @@ MONEY = (
             move("inactive > active", "financial_connections.account.reactivated"),
             move("active inactive > disconnected", "financial_connections.account.disconnected"),
         ),
-        values="category=cash display_name=~word institution_name=~text:Bank last4=6789 "
+        values="category=cash display_name=~word institution_name=~text:Bank last4=~text:6789 "
         "status=active subcategory=checking|savings account_holder.type=customer "
         "account_holder.customer=@customer",
     ),

@@ -40,7 +40,8 @@ PAYMENTS = (
         "outcome.type=authorized outcome.risk_level=normal|elevated outcome.risk_score=~small "
         "receipt_url=~text:https://pay.stripe.com/receipts/simulated balance_transaction="
         "@balance_transaction? payment_method_details.type=card "
-        "payment_method_details.card.brand=visa|mastercard payment_method_details.card.last4=4242",
+        "payment_method_details.card.brand=visa|mastercard "
+        "payment_method_details.card.last4=~text:4242",
     ),
     row(
         "refund",
@@ -139,7 +140,7 @@ PAYMENTS = (
             ),
         ),
         values="allow_redisplay=always|unspecified customer=@customer? metadata=~metadata "
-        "type=card billing_details.name=~name card.brand=visa|mastercard card.last4=4242 "
+        "type=card billing_details.name=~name card.brand=visa|mastercard card.last4=~text:4242 "
         "card.exp_month=~small card.exp_year=2027|2028|2029|2030 card.fingerprint=~hex",
     ),
     row(
