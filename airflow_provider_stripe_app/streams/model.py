@@ -126,5 +126,10 @@ class Stream:
 
     @property
     def relisted(self) -> bool:
-        """Whether there are changes that only listing everything again finds."""
-        return not (self.updates and self.deletes)
+        """Whether there are changes that only listing everything again finds.
+
+        A list of new objects that do not say how old they are is a list of everything anyway, every
+        day; but nothing that is missing in it is looked for.
+        """
+        whole_every_day = not self.creates and not self.dated
+        return not self.deletes or not (self.updates or whole_every_day)

@@ -42,6 +42,15 @@ def test_the_shapes_are_what_their_generator_writes(
     assert shapes.TARGET.read_text() == shapes.render()
 
 
+def test_the_table_of_streams_is_what_the_catalogue_says(
+    generators: tuple[ModuleType, ModuleType],
+) -> None:
+    table = importlib.import_module("generate_stream_table")
+    text = table.TARGET.read_text(encoding="utf-8")
+    assert table.page(text) == text
+    assert all(text.count(f"| `{name}` |") == 1 for name in STREAMS)
+
+
 def test_the_generators_know_every_column_of_the_loader(
     generators: tuple[ModuleType, ModuleType],
 ) -> None:
