@@ -88,7 +88,7 @@ class StripeSyncOperator(BaseOperator):
         tasks on one account; see :class:`.StripeAppHook`.
     :param read_budget: requests that the account may make in 30 days; a run that comes near or
         exceeds it says so. The result tells how much is spent in any case.
-    :param max_requests_per_day: requests that the account may make on a UTC day, at least 100. A
+    :param max_requests_per_day: requests that the account may make on a UTC day, at least 250. A
         run that reaches it keeps its place and ends as skipped, the next one goes on from there, so
         a long load spreads over days. The change feed is read all the same.
     :param relist_days: longest time in days until a stream is listed again of which no event tells

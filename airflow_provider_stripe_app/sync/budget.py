@@ -34,8 +34,12 @@ LARGEST_RESERVE = 0.5
 LEAST_RESERVE = 0.05
 """Share of a cap that is kept for the change feed at least, however little it has needed."""
 
-LEAST_CAP = 100
-"""A lower cap would hardly leave anything beside the change feed."""
+LEAST_CAP = 250
+"""What a page of the list can need, with the children of its hundred objects, and the feed."""
+
+PER_WORKER = 5_000
+"""Requests of a cap for each worker: what is under way at the cap is thrown away, a page with all
+its children each, and there is no hurry before the next day."""
 
 Spent = Mapping[tuple[str, str], int]
 """(ISO day, purpose) → requests."""
@@ -79,6 +83,24 @@ def reserve(spent: Spent, today: str, cap: int) -> int:
     week = [on(spent, day_before(today, back), feed_only=True) for back in range(1, 8)]
     need = min(max(*week, int(cap * LEAST_RESERVE)), int(cap * LARGEST_RESERVE))
     return max(0, need - on(spent, today, feed_only=True))
+
+
+def workers(wanted: int, cap: int | None) -> int:
+    """Return how many requests may be under way, so that a cap wastes 2 % of itself at most.
+
+    :param wanted: without a cap.
+    """
+    return wanted if cap is None else min(wanted, max(1, cap // PER_WORKER))
+
+
+def gets_nowhere(error: Exception, cap: int | None, made: int, *, moved: bool) -> bool:
+    """Tell whether a load that a cap has stopped would be stopped there every day.
+
+    :param made: requests of this run. With few of them it was only late in the day.
+    :param moved: some of the list was finished.
+    """
+    stopped = isinstance(error, RequestCapReached) and not moved
+    return stopped and cap is not None and made >= cap * (1 - LARGEST_RESERVE)
 
 
 @dataclass(frozen=True, slots=True)

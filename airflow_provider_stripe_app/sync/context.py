@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.exceptions import StripeAppError
+from airflow_provider_stripe_app.sync.budget import workers
 from airflow_provider_stripe_app.sync.meter import Meter
 from airflow_provider_stripe_app.sync.options import SyncOptions
 from airflow_provider_stripe_app.sync.summary import RunSummary
@@ -58,7 +59,9 @@ class Context:
     )
 
     def __post_init__(self) -> None:
-        self.meter = Meter(self.client, self.account_id, self.livemode, self.options.max_requests)
+        cap = self.options.max_requests
+        self.meter = Meter(self.client, self.account_id, self.livemode, cap)
+        self.options = replace(self.options, workers=workers(self.options.workers, cap))
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         """Run ``work`` in a transaction of its own, in the writer thread.

@@ -20,7 +20,7 @@ from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.exceptions import ConfigurationError, StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.sync.budget import RequestCapReached
+from airflow_provider_stripe_app.sync.budget import RequestCapReached, gets_nowhere
 from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.feed import Feed, FeedGap
 from airflow_provider_stripe_app.sync.fetch import Fetched
@@ -255,8 +255,16 @@ class Run:
         Loader(self._ctx, jobs, self._beside_load).run()
         for begun in self._begun:
             begun.result()
+        made = sum(self._ctx.meter.own.values())
         for job in jobs:
-            self._states[job.unit.name] = job.state
+            name, cap = job.unit.name, self._ctx.options.max_requests
+            moved = job.state.remaining != self._states[name].remaining
+            self._states[name] = job.state
+            if job.error is not None and gets_nowhere(job.error, cap, made, moved=moved):
+                job.error = ConfigurationError(
+                    f"{cap:,} requests a day are less than one page of {name} needs with all its "
+                    "children, so its load gets nowhere: raise max_requests_per_day."
+                )
             if job.error is not None:
                 self._failed(job.unit, job.error)
 

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_stripe_app.sync.audit.options import AuditOptions
 from airflow_provider_stripe_app.sync.audit.run import run_audit
-from airflow_provider_stripe_app.sync.budget import LEAST_CAP, RequestCapReached, always
+from airflow_provider_stripe_app.sync.budget import RequestCapReached, always
+from airflow_provider_stripe_app.sync.summary import SyncFailed
 from airflow_provider_stripe_app.sync.versions import DAY
 from tests.integration.sync_lab import Lab, lab
 
@@ -75,7 +76,7 @@ def test_a_killed_run_has_its_requests_kept_up_to_its_last_batch(account: Lab) -
     account.sim.before(r"/v1/customers", lambda _: seen.append(kept(account)), nth=None)
     account.sync(CUSTOMERS, batch_rows=100, workers=1)
     assert seen[-1]["events"] >= 1
-    assert seen[-1]["list:customers"] >= PAGES // 2
+    assert seen[-1]["list:customers"] >= 5
 
 
 def test_requests_of_a_run_that_fails_are_kept(account: Lab) -> None:
@@ -120,8 +121,8 @@ def test_what_changes_during_a_load_of_days_arrives(account: Lab) -> None:
 def test_no_day_has_more_requests_than_the_cap(account: Lab) -> None:
     """Not even with the feed's, which is kept something for."""
     account.sim.populate(account.account, customers=9_000, small=True)
-    sync_for_days(account, CUSTOMERS, max_requests=LEAST_CAP, workers=12)
-    assert max(days(account)) <= LEAST_CAP
+    sync_for_days(account, CUSTOMERS, max_requests=100)
+    assert max(days(account)) <= 100
     assert len(days(account)) == 2
 
 
@@ -149,6 +150,40 @@ def test_a_load_does_not_starve_what_is_followed(tmp_path: Path) -> None:
         summary = one.sync(["customers", "invoices"], max_requests=20)
         assert list(summary.unfinished) == ["customers"]
         one.assert_equal(["invoices"])
+
+
+INVOICES = ("invoices", "invoice_line_items")
+
+
+def long_invoices(one: Lab, number: int) -> None:
+    """Make invoices whose lines have to be read apart, and go to the next day."""
+    customer = str(one.sim.create(one.account, "customer", {})["id"])
+    for _ in range(number):
+        invoice = one.sim.create(one.account, "invoice", {"customer": customer})["id"]
+        one.sim.add_lines(one.account, invoice, [{"amount": n + 1} for n in range(11)])
+        one.sim.clock.advance(60)
+    one.settle()
+
+
+def test_a_load_with_many_children_gets_on_every_day(tmp_path: Path) -> None:
+    """Two hundred requests for lines, and a page is finished when all of its lines are read."""
+    with lab(tmp_path, "sqlite") as one:
+        one.sim.clock.freeze(1_795_521_600)
+        long_invoices(one, 200)
+        assert sync_for_days(one, INVOICES, max_requests=130) == 2
+        one.assert_equal(INVOICES)
+
+
+def test_a_cap_that_no_page_fits_into_is_an_error(tmp_path: Path) -> None:
+    """Skipped every day for ever would look like a load that takes its time."""
+    with lab(tmp_path, "sqlite") as one:
+        one.sim.clock.freeze(1_795_521_600)
+        long_invoices(one, 60)
+        with pytest.raises(
+            SyncFailed, match="40 requests a day are less than one page of invoices"
+        ):
+            one.sync(INVOICES, max_requests=40)
+        assert one.sync(INVOICES, max_requests=45).unfinished  # late in the day: not its fault
 
 
 def test_what_is_owed_beyond_the_cap_stays_owed(tmp_path: Path) -> None:
@@ -191,3 +226,21 @@ def test_an_audit_counts_and_stops_at_the_cap(account: Lab) -> None:
     assert 0 < sum((kept(account) - before).values()) <= 5
     audit(None)
     assert sum(n for p, n in kept(account).items() if not always(p)) > spent + 5
+
+
+def test_past_days_are_summed_up_and_old_ones_forgotten(account: Lab) -> None:
+    for _ in range(4):
+        account.sync(CUSTOMERS)
+        account.sync(CUSTOMERS)
+        account.sim.clock.advance(DAY)
+    rows = account.query(
+        "SELECT day, count(*), count(DISTINCT purpose) FROM _stripe_sync_requests "
+        "GROUP BY day ORDER BY day"
+    )
+    assert [number == purposes for _, number, purposes in rows[:2]] == [True, True]
+    first = rows[0][0]
+    account.sim.clock.advance(28 * DAY)
+    account.sync(CUSTOMERS)
+    account.sim.clock.advance(28 * DAY)
+    account.sync(CUSTOMERS)
+    assert account.query("SELECT min(day) FROM _stripe_sync_requests")[0][0] > first
