@@ -92,7 +92,8 @@ class Judge:
             start = self._state(stream.name).start_date
             if start is None:
                 continue
-            old = {i for i, o in truth[stream.name].items() if o["created"] < start}
+            born = stream.created_field or "created"  # some objects do not say when they were made
+            old = {i for i, o in truth[stream.name].items() if o.get(born, start) < start}
             for id_ in old:
                 del truth[stream.name][id_]
             for child in [s for s in self._streams if s.parent == stream.name]:

@@ -13,6 +13,10 @@ from airflow_provider_stripe_app.testing.errors import ApiError
 NAMES = ("Zoë 🦊", "n\u0000ul", "half \ud800", 'quo"te\\', "", "x" * 300)
 
 
+USUAL = ("customer", "invoice", "subscription")
+"""Kinds of which there is much, with children."""
+
+
 class Merchant:
     """Writes of one account.
 
@@ -36,6 +40,7 @@ class Merchant:
     def act(self) -> str:
         """Do something, or several things, and return it in words."""
         acts = (
+            *[self.change_anything] * (5 if len(self._kinds) > len(USUAL) else 0),
             self.create,
             self.create,
             self.update,
@@ -62,7 +67,7 @@ class Merchant:
         return [str(o["id"]) for o in self._sim.objects(None, kind)]
 
     def create(self) -> None:
-        kind = self._random.choice(self._kinds)
+        kind = self._random.choice(USUAL)
         fields: dict[str, Any] = {}
         if kind == "customer":
             fields["name"] = self._random.choice(NAMES)
@@ -73,13 +78,16 @@ class Merchant:
             fields["lines"] = [{"amount": n} for n in range(self._random.choice([0, 1, 4, 12]))]
         self._sim.create(None, kind, fields, silent=self._quietly())
 
+    def change_anything(self) -> None:
+        """Let something of any kind be made, edited, deleted, or go on in its life."""
+        self._sim.random_change(None, self._kinds)
+
     def update(self) -> None:
-        kind = self._random.choice(self._kinds)
-        objects = self._sim.objects(None, kind)
+        objects = self._sim.objects(None, self._random.choice(USUAL))
         if not objects:
             return
         chosen = self._random.choice(objects)
-        self._sim.update(None, str(chosen["id"]), self._changes(chosen), silent=self._quietly())
+        self._sim.update(None, str(chosen["id"]), self._changes(), silent=self._quietly())
 
     def update_twice(self) -> None:
         """Make two events of one object, mostly in one second."""
@@ -87,7 +95,7 @@ class Merchant:
         if customers:
             chosen = self._random.choice(customers)
             for _ in range(2):
-                self._sim.update(None, str(chosen["id"]), self._changes(chosen))
+                self._sim.update(None, str(chosen["id"]), self._changes())
             if self._random.random() < 0.3:
                 self._sim.delete(None, str(chosen["id"]))
 
@@ -97,8 +105,7 @@ class Merchant:
             self._sim.update(None, id_, {"metadata": {"all": str(self._random.random())}})
 
     def delete(self) -> None:
-        kind = self._random.choice(self._kinds)
-        if ids := self.ids(kind):
+        if ids := self.ids(self._random.choice(USUAL)):
             self._sim.delete(None, self._random.choice(ids), silent=self._quietly())
 
     def change_lines(self) -> None:
@@ -132,11 +139,8 @@ class Merchant:
             move = self._random.choice(["finalize", "pay", "void", "mark_uncollectible"])
             self._sim.move_invoice(None, self._random.choice(invoices), move)
 
-    def _changes(self, chosen: dict[str, Any]) -> dict[str, Any]:
-        number = str(self._random.random())
-        if "metadata" in chosen:
-            return {"metadata": {"n": number, "odd": self._random.choice(NAMES)}}
-        return {"description": number}
+    def _changes(self) -> dict[str, Any]:
+        return {"metadata": {"n": str(self._random.random()), "odd": self._random.choice(NAMES)}}
 
     def _quietly(self) -> bool:
         return self._silent and self._random.random() < 0.2

@@ -137,6 +137,7 @@ class Runs:
         self.lab, self._random, self._streams = lab, rng, list(streams)
         self._starts = list(starts)
         self.asked: set[int | None] = set()
+        self.blinded = False
 
     def client(self, fate: Fate | None = None, tokens: TokenProvider | None = None) -> StripeClient:
         """Return a client that hardly waits between its many tries."""
@@ -186,6 +187,7 @@ class Runs:
         key = self.lab.sim.restricted_key(None, self.lab.account)
         rest = sorted({p for p in wanted if p != lost})
         nth = self._random.choice([0, 1, 3, 6])
+        self.blinded = True  # Stripe hides the events of what may not be read
 
         def take(_: object = None) -> None:
             self.lab.sim.oauth.set_key_permissions(key, rest)

@@ -104,8 +104,11 @@ class Weather:
         self._sim.clock.advance(seconds)
         return f"{seconds} s"
 
-    def calm(self) -> None:
-        """Let Stripe come to rest: every event so far can be seen by the next run."""
+    def calm(self, days: int) -> None:
+        """Let Stripe come to rest: every event so far can be seen by the next run.
+
+        :param days: so many days later, because tables may be stale for so long.
+        """
         self._sim.faults.remove()
         self._sim.switches.set(
             event_delay=(0.0, 0.0),
@@ -115,8 +118,7 @@ class Weather:
             delete_cursor_every=0,
             late_events=0.0,
         )
-        if self._late:
-            # What came later than the overlap is found by the daily sweep.
-            self._sim.clock.advance(700)
-            self._sim.clock.advance(DAY)
+        if self._late:  # what comes later than the overlap is found by the daily sweep
+            days = max(days, 1)
+        self._sim.clock.advance(days * (DAY + 700))
         self._sim.clock.advance(50)
