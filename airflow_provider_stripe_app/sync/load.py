@@ -12,11 +12,9 @@ is a queue that is bounded in bytes; only when it is full does fetching stop.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -40,13 +38,12 @@ from airflow_provider_stripe_app.sync.options import Unit
 from airflow_provider_stripe_app.sync.pages import (
     Job,
     LoadPage,
-    apply_pages,
     facts,
     share_done,
     size_of,
 )
 from airflow_provider_stripe_app.sync.progress import Progress
-from airflow_provider_stripe_app.sync.state import LISTED, StreamState
+from airflow_provider_stripe_app.sync.state import StreamState
 from airflow_provider_stripe_app.sync.versions import read_version
 from airflow_provider_stripe_app.warehouse.base import TableChange, Transaction
 
@@ -76,6 +73,7 @@ class Loader:
         self._news = threading.Event()
         self._stopped = False
         self._broken: BaseException | None = None
+        self._committing: Future[dict[str, TableChange]] | None = None
 
     def run(self) -> None:
         """Load until every job is finished or has failed; a job's error is left in ``job.error``.
@@ -181,18 +179,20 @@ class Loader:
 
     def _listed(self, lanes: Lanes, job: Job, rng: Range, page: ParentPage | None) -> None:
         if page is None:
-            job.add(LoadPage(rng, tuple(job.listing.cursor_deleted(rng))), 0)
+            job.add(LoadPage(rng, tuple(job.listing.cursor_deleted(rng))))
             return
         ranged = job.unit.stream.created_field is not None
         after = job.listing.read(rng, facts(page, ranged), lanes.width(job.list_operation))
-        kept = LoadPage(rng, tuple(after), sent_at=page.sent_at, size=size_of(page))
+        kept = LoadPage(
+            rng, tuple(after), sent_at=page.sent_at, rows=len(page.items), size=size_of(page)
+        )
         version = read_version(page.sent_at)
         for item in page.items:
             if is_whole(job.unit, item):
                 kept.fetched.objects.append(sliced(job.unit, item, version))
             else:
                 kept.parents[item.id] = item
-        job.add(kept, len(page.items))
+        job.add(kept)
         self._progress.seen(job.unit.name, len(page.items))
         if kept.parents:
             kept.waiting = True
@@ -240,37 +240,46 @@ class Loader:
     # -- loading, in the run's own thread and the writer's
 
     def _flush(self, lanes: Lanes) -> None:
-        """Count what has been committed, and hand over what is due."""
+        """Count what has been committed, and hand over what is due, in one transaction at a time.
+
+        Many small streams are merged together: a transaction costs more than a few rows do.
+        """
+        if self._committing is not None:
+            if not self._committing.done():
+                return
+            self._merger.count(self._committing.result())
+            self._committing = None
+            for job in self._jobs:
+                job.merged()
+            lanes.wake()
         options = self._ctx.options
         held = sum(job.held for job in self._jobs)
-        for job in self._jobs:
-            if job.committing is not None and job.committing.done():
-                self._merger.count(job.committing.result())
-                job.committing, job.merging_bytes = None, 0
-                lanes.wake()
-            large = job.waiting_bytes * 2 * len(self._jobs) >= held
-            if not job.wants_flush(options, pressed=large and held * 2 >= options.queue_bytes):
-                continue
-            remaining, ready, kept = apply_pages(job.state.remaining, job.pages)
-            job.flushed_at = time.monotonic()
-            if not ready:
-                continue
-            phase = job.state.phase if remaining else LISTED[job.state.phase]
-            job.state = replace(job.state, remaining=remaining, phase=phase)
-            job.keep(kept)
-            job.merging_bytes = sum(page.size for page in ready)
-            job.committing = self._ctx.submit(self._commit(job, job.state, ready))
-            job.committing.add_done_callback(lambda _: self._news.set())
+        pressed = held * 2 >= options.queue_bytes
+        due = [
+            job
+            for job in self._jobs
+            if job.wants_flush(
+                options, pressed=pressed and job.waiting_bytes * 2 * len(self._jobs) >= held
+            )
+        ]
+        room = options.batch_bytes
+        parts: list[tuple[Job, StreamState, Fetched]] = []
+        for job in sorted(due, key=lambda one: one.flushed_at):
+            if room > 0 and (part := job.take(options.batch_rows, room)):
+                room -= job.merging_bytes
+                parts.append((job, job.state, part))
+        if parts:
+            parts.sort(key=lambda part: part[0].unit.name)
+            self._committing = self._ctx.submit(self._commit(parts))
+            self._committing.add_done_callback(lambda _: self._news.set())
 
-    def _commit(self, job: Job, state: StreamState, pages: Sequence[LoadPage]) -> Work:
-        fetched = Fetched()
-        for page in pages:
-            fetched.extend(page.fetched)
-        claim = self._ctx.claims[job.unit.name]
-
+    def _commit(self, parts: Sequence[tuple[Job, StreamState, Fetched]]) -> Work:
         def work(tx: Transaction) -> dict[str, TableChange]:
-            tx.advance(claim, state.to_json())
-            return self._merger.merge(tx, job.unit, fetched, load_id=state.load_id)
+            changes: dict[str, TableChange] = {}
+            for job, state, fetched in parts:
+                tx.advance(self._ctx.claims[job.unit.name], state.to_json())
+                changes |= self._merger.merge(tx, job.unit, fetched, load_id=state.load_id)
+            return changes
 
         return work
 

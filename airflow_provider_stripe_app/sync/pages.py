@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_stripe_app.api.client import ParentPage
 from airflow_provider_stripe_app.api.listing import FLOOR, Listing, PageFacts
@@ -14,8 +13,7 @@ from airflow_provider_stripe_app.api.rate_limit import operation
 from airflow_provider_stripe_app.api.split import ParentItem
 from airflow_provider_stripe_app.sync.fetch import ChildSet, Fetched
 from airflow_provider_stripe_app.sync.options import SyncOptions, Unit
-from airflow_provider_stripe_app.sync.state import StreamState
-from airflow_provider_stripe_app.warehouse.base import TableChange
+from airflow_provider_stripe_app.sync.state import LISTED, StreamState
 
 
 @dataclass(slots=True)
@@ -26,6 +24,7 @@ class LoadPage:
     :param after: what of that range remains.
     :param waiting: whether children are still being fetched.
     :param sent_at: Stripe's time when it was sent, unix seconds.
+    :param rows: objects on it.
     :param size: bytes of memory that it takes, about.
     :param parents: objects with more children than are inlined.
     :param sets: their children, as far as they are read; ``None`` for a parent that was missing.
@@ -36,6 +35,7 @@ class LoadPage:
     fetched: Fetched = field(default_factory=Fetched)
     waiting: bool = False
     sent_at: int = 0
+    rows: int = 0
     size: int = 0
     parents: dict[str, ParentItem] = field(default_factory=dict)
     sets: dict[str, ChildSet | None] = field(default_factory=dict)
@@ -87,6 +87,21 @@ def apply_pages(
     return tuple(left), merged, ready
 
 
+def enough(pages: Sequence[LoadPage], rows: int, room: int) -> list[LoadPage]:
+    """Return the first pages, as many as hold so many rows or bytes; at least one if there is one.
+
+    :param pages: each behind those that its progress needs.
+    """
+    out = []
+    for page in pages:
+        if rows <= 0 or room <= 0:
+            break
+        out.append(page)
+        rows -= page.rows
+        room -= page.size
+    return out
+
+
 def share_done(remaining: Sequence[Range], now: int) -> float:
     """Return which share of the time from :data:`FLOOR` to ``now`` has been listed (0 to 1).
 
@@ -114,7 +129,7 @@ class Job:
         self.merging_bytes = 0
         self.flushed_at = time.monotonic()
         self.error: Exception | None = None
-        self.committing: Future[dict[str, TableChange]] | None = None
+        self.merging = False
 
     @property
     def child_operation(self) -> str:
@@ -136,7 +151,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to fetch or to merge."""
-        if self.committing is not None:
+        if self.merging:
             return False
         if self.error is not None:
             return self.in_flight == 0
@@ -147,7 +162,7 @@ class Job:
 
         :param pressed: memory is scarce.
         """
-        if not self.pages or self.committing is not None:
+        if not self.pages or self.merging:
             return False
         return (
             pressed
@@ -157,10 +172,10 @@ class Job:
             or not self.fetching
         )
 
-    def add(self, page: LoadPage, rows: int) -> None:
+    def add(self, page: LoadPage) -> None:
         """Hold one more page."""
         self.pages.append(page)
-        self.waiting_rows += rows
+        self.waiting_rows += page.rows
         self.waiting_bytes += page.size
 
     def grow(self, page: LoadPage, size: int) -> None:
@@ -168,8 +183,30 @@ class Job:
         page.size += size
         self.waiting_bytes += size
 
-    def keep(self, pages: Sequence[LoadPage]) -> None:
-        """Hold exactly these pages."""
-        self.pages = list(pages)
-        self.waiting_rows = sum(len(p.fetched.objects) for p in pages)
-        self.waiting_bytes = sum(p.size for p in pages)
+    def take(self, rows: int, room: int) -> Fetched | None:
+        """Begin to merge pages that are ready, and move the state with them.
+
+        :param rows: objects after which it is enough, about.
+        :param room: the same in bytes.
+        :return: their objects; ``None`` if no page is ready.
+        """
+        self.flushed_at = time.monotonic()
+        ready = enough(apply_pages(self.state.remaining, self.pages)[1], rows, room)
+        if not ready:
+            return None
+        remaining = apply_pages(self.state.remaining, ready)[0]
+        phase = self.state.phase if remaining else LISTED[self.state.phase]
+        self.state = replace(self.state, remaining=remaining, phase=phase)
+        taken = {id(page) for page in ready}
+        self.pages = [page for page in self.pages if id(page) not in taken]
+        self.waiting_rows = sum(page.rows for page in self.pages)
+        self.waiting_bytes = sum(page.size for page in self.pages)
+        self.merging, self.merging_bytes = True, sum(page.size for page in ready)
+        out = Fetched()
+        for page in ready:
+            out.extend(page.fetched)
+        return out
+
+    def merged(self) -> None:
+        """Take note that what was taken is committed."""
+        self.merging, self.merging_bytes = False, 0
