@@ -24,7 +24,10 @@ _STATUSES = names(
 )
 _INVOICE_STATUSES = names("draft open paid uncollectible void")
 _ENDED = ("canceled", "incomplete_expired")
-_NOT_SIMULATED = {"subscription": names("current_period_end current_period_start plan")}
+_NOT_SIMULATED = {
+    "billing.credit_balance_transaction": names("customer customer_account"),
+    "subscription": names("current_period_end current_period_start plan"),
+}
 """Parameters that are refused although Stripe has them."""
 
 
@@ -139,6 +142,7 @@ def _has_price(obj: JsonObject, value: Any) -> bool:
 
 _ODD: Mapping[tuple[str, str], Callable[[JsonObject, Any], bool]] = {
     ("subscription", "price"): _has_price,
+    ("entitlements.feature", "archived"): lambda obj, value: obj["active"] == (value == "false"),
     ("invoiceitem", "pending"): lambda obj, value: (obj["invoice"] is None) == (value == "true"),
     ("subscription_schedule", "scheduled"): lambda obj, value: (
         (obj["status"] == "not_started") == (value == "true")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import stripe  # noqa: TID253 - the subject of this test
 
 from airflow_provider_stripe_app.testing import SimulatedStripe, Switches
+from airflow_provider_stripe_app.testing.resources import COLLECTIONS, Resource
+
+MADE = [row for row in COLLECTIONS if not row.writable]
+FILLED: dict[str, Any] = {row.plural: 12 for row in MADE}
 
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[SimulatedStripe]:
     with SimulatedStripe(seed=7, switches=Switches(rate_limits=False)) as running:
-        running.populate(customers=230, invoices=120, subscriptions=110)
+        running.populate(customers=230, invoices=120, subscriptions=110, **FILLED)
         yield running
 
 
@@ -249,3 +255,137 @@ def test_the_account_is_the_keys_own(client: stripe.StripeClient, sim: Simulated
     assert client.v1.accounts.retrieve(account.id).id == account.id
     with pytest.raises(stripe.PermissionError):
         client.v1.accounts.retrieve("acct_other")
+
+
+def service(client: stripe.StripeClient, row: Resource) -> Any:
+    """Return the SDK's service of a resource."""
+    found: Any = client.v1
+    for part in row.path.replace("invoiceitems", "invoice_items").split("/"):
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("row", MADE, ids=lambda row: row.kind)
+def test_everything_that_stripe_lists_is_listed_and_read_as_its_own_class(
+    sim: SimulatedStripe, client: stripe.StripeClient, row: Resource
+) -> None:
+    service_ = service(client, row)
+    found = list(service_.list({"limit": 5}).auto_paging_iter())
+    assert [one.id for one in found] == [o["id"] for o in reversed(sim.objects(None, row.kind))]
+    assert len(found) == 12
+    assert {type(one).OBJECT_NAME for one in found} == {row.kind}
+    for one in found[:3]:
+        assert service_.retrieve(one.id) == one
+    if row.created_field is not None:
+        times = [one[row.created_field] for one in found]
+        assert times == sorted(times, reverse=True)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        service_.list({"nonsense": "1"})
+    assert (caught.value.code, caught.value.param) == ("parameter_unknown", "nonsense")
+
+
+@pytest.mark.parametrize("row", MADE, ids=lambda row: row.kind)
+def test_a_range_of_created_cuts_the_lists_that_take_one(
+    sim: SimulatedStripe, client: stripe.StripeClient, row: Resource
+) -> None:
+    service_ = service(client, row)
+    if "created" not in row.params:
+        with pytest.raises(stripe.InvalidRequestError) as caught:
+            service_.list({"created": {"gte": 1}})
+        assert (caught.value.code, caught.value.param) == ("parameter_unknown", "created")
+    elif row.created_field is not None:
+        times = sorted(obj[row.created_field] for obj in sim.objects(None, row.kind))
+        bounds = {"gte": times[3], "lt": times[8]}
+        found = service_.list({"created": bounds, "limit": 100}).data
+        shown = sorted(one[row.created_field] for one in found)
+        assert shown == [at for at in times if times[3] <= at < times[8]]
+    else:  # its objects do not say when they were made
+        assert len(service_.list({"created": {"gte": 1}, "limit": 100}).data) == 12
+        assert service_.list({"created": {"lt": 1}}).data == []
+
+
+def test_a_credit_notes_lines_beyond_the_inlined_ten_are_paged(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    big = next(n for n in sim.objects(None, "credit_note") if n["lines"]["has_more"])
+    assert len(big["lines"]["data"]) == 10
+    pages = client.v1.credit_notes.line_items.list(big["id"], {"limit": 100})
+    found = list(pages.auto_paging_iter())
+    assert len({line.id for line in found}) == big["lines"]["total_count"] > 10
+    assert {type(line) for line in found} == {stripe.CreditNoteLineItem}
+
+
+def test_ids_that_people_chose_are_read_whatever_is_in_them(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    for id_ in ("50%off", "a/b?c&d=e#f", "夏-2026", "plus+plus"):
+        sim.create(None, "coupon", {"id": id_})
+        assert client.v1.coupons.retrieve(id_).id == id_
+        sim.delete(None, id_)
+        with pytest.raises(stripe.InvalidRequestError, match="No such coupon"):
+            client.v1.coupons.retrieve(id_)
+
+
+def test_a_closed_review_leaves_its_list_but_can_be_read(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    review = sim.create(None, "review")["id"]
+    assert client.v1.reviews.list({"limit": 1}).data[0].id == review
+    sim.advance_status(None, review, "closed")
+    assert review not in [found.id for found in client.v1.reviews.list({"limit": 100}).data]
+    assert client.v1.reviews.retrieve(review).open is False
+    sim.delete(None, review, force=True)
+
+
+def test_a_deleted_reader_says_so_and_a_deleted_list_is_unknown(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    reader = sim.create(None, "terminal.reader")["id"]
+    values = sim.create(None, "radar.value_list")["id"]
+    for id_ in (reader, values):
+        sim.delete(None, id_)
+    assert client.v1.terminal.readers.retrieve(reader).to_dict()["deleted"] is True
+    with pytest.raises(stripe.InvalidRequestError, match="No such radar value list"):
+        client.v1.radar.value_lists.retrieve(values)
+
+
+def test_a_platform_reads_its_connected_accounts_and_no_others(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    connected = sim.create(None, "account")["id"]
+    own = sim.account().id
+    assert client.v1.accounts.retrieve(connected).id == connected
+    assert connected in [found.id for found in client.v1.accounts.list({"limit": 100}).data]
+    assert own not in [found.id for found in client.v1.accounts.list({"limit": 100}).data]
+    sim.delete(None, connected)
+    with pytest.raises(stripe.PermissionError, match="does not have access"):
+        client.v1.accounts.retrieve(connected)
+
+
+def test_requests_are_counted_per_second_and_operation(
+    sim: SimulatedStripe, client: stripe.StripeClient
+) -> None:
+    sim.service.arrivals.clear()
+    sim.fail("rate_limit", "/v1/topups", count=1)
+    sim.fail("reset", "/v1/payouts", count=1)
+    with pytest.raises(stripe.RateLimitError):
+        client.v1.topups.list()
+    client.v1.topups.list()
+    with pytest.raises(stripe.APIConnectionError):
+        client.v1.payouts.list()
+    for id_ in [found.id for found in client.v1.payouts.list({"limit": 3}).data]:
+        client.v1.payouts.retrieve(id_)
+    counted: dict[str, dict[str, int]] = {}
+    for row in sim.arrivals():
+        assert row.account == sim.account().id
+        for outcome, number in row.outcomes.items():
+            here = counted.setdefault(row.operation, {})
+            here[outcome] = here.get(outcome, 0) + number
+    reason = next(key for key in counted["GET /v1/topups"] if key.startswith("429"))
+    assert counted == {
+        "GET /v1/payouts": {"lost": 1, "ok": 1},
+        "GET /v1/payouts/{id}": {"ok": 3},
+        "GET /v1/topups": {reason: 1, "ok": 1},
+    }
+    shown = json.loads(urlopen(f"{sim.url}/_sim/requests?per=second").read())["seconds"]
+    assert sum(sum(row["outcomes"].values()) for row in shown) == 7

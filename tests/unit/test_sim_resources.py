@@ -14,7 +14,9 @@ from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.testing import SimulatedStripe, Switches
 from airflow_provider_stripe_app.testing.clock import SimClock
 from airflow_provider_stripe_app.testing.errors import ApiError
+from airflow_provider_stripe_app.testing.list_filters import accepted, record_tests
 from airflow_provider_stripe_app.testing.objects.sampled import look
+from airflow_provider_stripe_app.testing.objects.shapes import fields_of
 from airflow_provider_stripe_app.testing.objects.shapes_generated import EVENT_TYPES
 from airflow_provider_stripe_app.testing.populate import in_order
 from airflow_provider_stripe_app.testing.resources import (
@@ -134,6 +136,71 @@ def test_a_step_that_cannot_be_made_is_refused_and_says_what_can() -> None:
     intent = sim.create(None, "payment_intent")["id"]
     with pytest.raises(ApiError, match="it can become: requires_action, processing, canceled"):
         sim.advance_status(None, intent, "succeeded")
+
+
+PARAMETERS = [(row, name) for row in COLLECTIONS for name in sorted(accepted(row))]
+ODD: dict[tuple[str, str], tuple[dict[str, Any], str]] = {
+    ("entitlements.feature", "archived"): ({"active": False}, "true"),
+    ("financial_connections.account", "session"): ({}, ""),
+    ("invoiceitem", "pending"): ({"invoice": "in_1"}, "false"),
+    ("payment_record", "created_after"): ({}, str(NOW - 1)),
+    ("payment_record", "created_before"): ({}, str(NOW + 1)),
+    ("radar.value_list", "contains"): ({}, ""),
+    ("subscription", "price"): ({}, ""),
+    ("subscription", "status"): ({"status": "paused"}, "paused"),
+    ("subscription_schedule", "scheduled"): ({"status": "canceled"}, "false"),
+    ("tax.registration", "status"): ({"status": "expired"}, "expired"),
+    ("invoice", "status"): ({"status": "void"}, "void"),
+}
+"""Parameters that are no field: what an object must hold, and the value that finds it."""
+
+
+def asked(row: Resource, name: str, plain: Any) -> tuple[dict[str, Any], Any]:
+    """Return what an object must hold, and the value of the parameter that then finds it.
+
+    :param plain: an object that must not be found.
+    """
+    if (row.kind, name) in ODD:
+        return ODD[row.kind, name]
+    kind = row.params[name]
+    field = row.filters.get(name, name[:-1] if kind == "list" else name).split(".")
+    value: Any = {"bool": not plain.get(name), "int": 7, "range": 7}.get(kind, "sought")
+    if kind == "object":
+        keys = sorted(fields_of(f"{row.kind}.{name}"))[:2]
+        value = dict.fromkeys(keys, "sought")
+    changes = value
+    for part in reversed(field):
+        changes = {part: changes}
+    if kind == "range":
+        return changes, {"gt": "6", "lte": "7"}
+    if kind == "list":
+        return changes, ["other", "sought"]
+    return changes, value if kind == "object" else json.dumps(value).strip('"')
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), PARAMETERS, ids=[f"{row.kind}-{name}" for row, name in PARAMETERS]
+)
+def test_every_parameter_of_a_list_finds_what_it_names(row: Resource, name: str) -> None:
+    sim = simulated()
+    held = sim.create(None, row.kind, {"id": "sought"})["id"]
+    changes, value = asked(row, name, sim.create(None, row.kind))
+    space = sim.service.ledger.space(sim.account().id)
+    if name == "ids":
+        changes = {}
+    if name == "price" and row.kind == "subscription":
+        value = sim.get(None, held)["items"]["data"][0]["price"]["id"]
+    sim.update(None, held, changes, silent=True)
+    tests = record_tests(row, {name: value})
+    found = [r.id for r in space.collections[row.kind].ordered if all(t(r) for t in tests)]
+    finds_none = (row.kind, name) in (
+        ("financial_connections.account", "session"),
+        ("radar.value_list", "contains"),
+    )
+    if finds_none or name in ("created_after", "created_before", "price"):
+        assert (held in found) != finds_none
+    else:
+        assert found == [held]
 
 
 def test_a_balance_transaction_becomes_available_in_silence() -> None:

@@ -213,6 +213,7 @@ BILLING = (
         "alrt_",
         born="",
         moves=(move("active > inactive"), move("inactive > active"), move("active > archived")),
+        filters={"meter": "usage_threshold.meter"},
         values="alert_type=usage_threshold status=active title=~word "
         "usage_threshold.gte=~amount usage_threshold.meter=@billing.meter "
         "usage_threshold.recurrence=one_time",
