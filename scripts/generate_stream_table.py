@@ -1,4 +1,4 @@
-"""Write the table of streams in ``docs/streams.md`` from the catalogue; ``--check`` only compares."""
+"""Write the table of streams in ``docs/streams.md``; with ``--check`` only compare."""
 
 from __future__ import annotations
 

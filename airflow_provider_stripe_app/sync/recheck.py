@@ -10,7 +10,9 @@ due makes no request.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from airflow_provider_stripe_app.api.ranges import PAGE_SIZE, Range
 from airflow_provider_stripe_app.streams.model import Stream
@@ -103,6 +105,37 @@ def look(
     if newest is not None:
         state = replace(state, phase="window", remaining=(newest,), newest_at=now)
     return Look(state, owe)
+
+
+def will_find(
+    stream: Stream, state: StreamState, kind: str, fields: Collection[str], truth: Mapping[str, Any]
+) -> bool:
+    """Tell whether a difference is one that no event tells of and that a later run finds.
+
+    :param kind: ``missing``, ``extra`` or ``different``.
+    :param fields: paths of the fields that differ, with dots.
+    :param truth: the object as Stripe has it.
+    """
+    if kind == "missing":
+        created = truth.get(stream.created_field or "created")
+        last = state.load_id if state.newest_at is None else state.newest_at
+        young = not stream.dated or (
+            isinstance(created, int) and created >= last - stream.look_back
+        )
+        return not stream.creates and young
+    if kind == "extra":
+        return not stream.deletes
+    return not stream.updates or _was_open(stream, fields, truth)
+
+
+def _was_open(stream: Stream, fields: Collection[str], truth: Mapping[str, Any]) -> bool:
+    rule = stream.open_while
+    if rule is None:
+        return False
+    now: Any = truth
+    for key in rule.path:
+        now = now.get(key) if isinstance(now, Mapping) else None
+    return now in rule.values or ".".join(rule.path) in fields
 
 
 def chooses(stream: Stream, state: StreamState, now: int) -> bool:

@@ -73,6 +73,10 @@ class StubStripe:
         """Let time pass."""
         self.now += seconds
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass instead of sleeping."""
+        self.now += int(seconds) + 1
+
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
         """Return status and body of a GET."""
         self.asked[path] += 1

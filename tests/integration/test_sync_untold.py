@@ -13,6 +13,8 @@ from airflow_provider_stripe_app.api.client import StripeClient
 from airflow_provider_stripe_app.api.retry import RetryPolicy
 from airflow_provider_stripe_app.api.tokens import StaticToken
 from airflow_provider_stripe_app.streams.catalog import STREAMS, resolve_streams
+from airflow_provider_stripe_app.sync.audit.options import AuditOptions
+from airflow_provider_stripe_app.sync.audit.run import run_audit
 from airflow_provider_stripe_app.sync.options import SyncOptions
 from airflow_provider_stripe_app.sync.run import run_sync
 from airflow_provider_stripe_app.sync.summary import RunSummary, SyncFailed
@@ -44,16 +46,29 @@ class Tables:
         """Let enough time pass that everything until now is due, and sync."""
         self.stripe.pass_time(15)
         self.stripe.asked.clear()
-        client = StripeClient(
-            StaticToken("rk_test_1"), api_base=self.stripe.url, retry=RetryPolicy(base=0.01)
-        )
         return run_sync(
-            client,
+            self.client(),
             warehouse or self.warehouse(),
             account_id="acct_1",
             livemode=False,
             streams=resolve_streams(streams),
             options=SyncOptions(owner="test", workers=4, **options),
+        )
+
+    def audit(self, **options: Any) -> dict[str, dict[str, Any]]:
+        """Hold all tables to the stub; return table → what was found."""
+        result = run_audit(
+            self.client(),
+            self.warehouse(),
+            account_id="acct_1",
+            livemode=False,
+            options=AuditOptions(owner="audit", sleep=self.stripe.wait, **options),
+        )
+        return {name: table.as_dict() for name, table in result.tables.items()}
+
+    def client(self) -> StripeClient:
+        return StripeClient(
+            StaticToken("rk_test_1"), api_base=self.stripe.url, retry=RetryPolicy(base=0.01)
         )
 
     def living(self, table: str) -> dict[str, dict[str, Any]]:
@@ -389,3 +404,39 @@ def test_a_connected_account_that_left_is_gone_but_not_if_all_are_refused(
     listed[0] = -100
     tables.sync("accounts")
     assert set(tables.living("accounts")) == {kept["id"]}
+
+
+def test_an_audit_tells_what_no_event_tells_from_what_is_wrong(
+    stripe: StubStripe, tables: Tables
+) -> None:
+    old = [stripe.put("balance_transactions", created=START - 9 * DAY) for _ in range(2)]
+    pending = stripe.put("balance_transactions", status="pending", created=START - DAY)
+    intents = [stripe.put("payment_intents", status="succeeded") for _ in range(2)]
+    charges = [stripe.put("charges") for _ in range(2)]
+    files = [stripe.put("files") for _ in range(2)]
+    tables.sync("balance_transactions", "payment_intents", "charges", "files", "quotes")
+    stripe.pass_time(3600)
+    # Will be found by a later run: a new one, an open one, an edited one, a deleted one.
+    stripe.put("balance_transactions")
+    pending["status"] = "available"
+    intents[0]["description"] = "edited"
+    del stripe.objects["/v1/files"][files[0]["id"]]
+    # Never will: an old one that is missing, a closed one that differs, and what events would tell.
+    connection = tables.connect()
+    connection.execute("DELETE FROM balance_transactions WHERE id = ?", [old[0]["id"]])
+    connection.execute("DELETE FROM payment_intents WHERE id = ?", [intents[1]["id"]])
+    connection.commit()
+    connection.close()
+    old[1]["fee"] = 7
+    del stripe.objects["/v1/charges"][charges[0]["id"]]
+    found = tables.audit()
+    kinds = ("missing", "extra", "different", "not_yet_due")
+    assert {name: tuple(one[kind] for kind in kinds) for name, one in found.items()} == {
+        "balance_transactions": (1, 0, 1, 2),
+        "charges": (0, 1, 0, 0),
+        "files": (0, 0, 0, 1),
+        "payment_intents": (1, 0, 0, 1),
+        "quotes": (0, 0, 0, 0),
+    }
+    tables.audit(repair=True)
+    assert tables.equal("balance_transactions", "charges", "files", "payment_intents")

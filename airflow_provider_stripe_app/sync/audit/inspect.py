@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+
+import msgspec
 
 from airflow_provider_stripe_app.api.split import text_of
 from airflow_provider_stripe_app.streams.model import Stream
@@ -14,6 +16,8 @@ from airflow_provider_stripe_app.sync.context import Context
 from airflow_provider_stripe_app.sync.fetch import Fetched, Whole
 from airflow_provider_stripe_app.sync.merge import Merger
 from airflow_provider_stripe_app.sync.options import Unit
+from airflow_provider_stripe_app.sync.recheck import will_find
+from airflow_provider_stripe_app.sync.state import StreamState
 from airflow_provider_stripe_app.sync.versions import read_version
 from airflow_provider_stripe_app.warehouse.base import (
     Batch,
@@ -174,6 +178,21 @@ class Inspector:
             rewrite = [id_ for id_ in ids if (child.name, id_) in wrong]
             tx.reopen(child, account, rewrite, rewrite=True)
             tx.reopen(child, account, sorted({*ids} - {*rewrite}), rewrite=False)
+
+
+def found_later(
+    unit: Unit, states: Mapping[str, StreamState], whole: Whole, findings: Sequence[Finding]
+) -> list[Finding]:
+    """Return those findings that no event tells of, but a later run finds by itself.
+
+    :param whole: the object as Stripe has it.
+    """
+    own = [f for f in findings if f.table == unit.name and f.heals]
+    if not own:
+        return []
+    truth = msgspec.json.decode(whole.row.typed_from or whole.row.raw)
+    state = states[unit.name]
+    return [f for f in own if will_find(unit.stream, state, f.kind, f.fields, truth)]
 
 
 def _parent_of(row: StagedRow | StagedChild) -> str:

@@ -19,7 +19,7 @@ from airflow_provider_stripe_app.api.client import EventPage, StripeClient
 from airflow_provider_stripe_app.exceptions import StripeAppError
 from airflow_provider_stripe_app.streams.catalog import STREAMS
 from airflow_provider_stripe_app.streams.model import Stream
-from airflow_provider_stripe_app.sync.audit.inspect import Inspector
+from airflow_provider_stripe_app.sync.audit.inspect import Inspector, found_later
 from airflow_provider_stripe_app.sync.audit.options import AuditOptions
 from airflow_provider_stripe_app.sync.audit.result import AuditResult, TableAudit
 from airflow_provider_stripe_app.sync.audit.spool import Look, Spool, spool
@@ -163,8 +163,11 @@ class Audit:
 
     def _refuse(self, unit: Unit, state: StreamState | None, feed: FeedState | None) -> None:
         start = state.start_date if state else None
-        planned = plan(unit, state, feed, replace(self._ctx.options, start_date=start))
-        if planned.action == "follow":
+        # That everything is listed again now and then makes nothing incomparable.
+        options = replace(self._ctx.options, start_date=start, relist_days=None)
+        planned = plan(unit, state, feed, options)
+        listing_newest = state is not None and state.phase == "window" and not planned.reason
+        if planned.action == "follow" or listing_newest:
             return
         reason = planned.reason or "its first load is not finished"
         raise NotComparable(
@@ -319,9 +322,13 @@ class Audit:
                     memory.drop(findings)
                     memory.suspect(unit.name, [look.id])
                 else:
-                    memory.mark("due", [f for f in findings if is_due(f, fates[look.id])])
+                    memory.mark("due", self._due(unit, look, findings, fates[look.id]))
             memory.mark("repaired", done)
             self._ctx.renew()
+
+    def _due(self, unit: Unit, look: Look, found: Sequence[Finding], of: Fate) -> list[Finding]:
+        untold = [] if self._options.repair else found_later(unit, self._states, look.whole, found)
+        return [f for f in found if is_due(f, of) or f in untold]
 
     def _decide_some(
         self,

@@ -138,7 +138,8 @@ class Walk:
         if page is None:
             job.listing.cursor_deleted(rng)
             return
-        job.listing.read(rng, facts(page), lanes.width(job.list_operation))
+        ranged = job.unit.stream.created_field is not None
+        job.listing.read(rng, facts(page, ranged), lanes.width(job.list_operation))
         job.sent_at = max(job.sent_at, page.sent_at)
         ids = [item.id for item in page.items]
         wanted = None if self._only is None else self._only(job.unit, ids)
