@@ -19,6 +19,7 @@ from airflow_provider_stripe_app.sync.summary import RunSummary
 from airflow_provider_stripe_app.warehouse.base import (
     Claim,
     LeaseHeld,
+    RoomMade,
     StateKey,
     Transaction,
     Warehouse,
@@ -69,13 +70,20 @@ class Context:
         Warehouse connections belong to one thread, and one writer at a time is all they allow.
         """
 
-        def in_transaction() -> T:
+        def once() -> T:
             with self.warehouse.transaction() as tx:
                 result = work(tx)
                 # Last, so that no other run waits for it longer than a commit takes.
                 requests = self.meter.write(tx)
             self.meter.committed(requests)
             return result
+
+        def in_transaction() -> T:
+            try:
+                return once()
+            except RoomMade as error:
+                log.warning("%s; trying again with more memory", error)
+                return once()
 
         return self._writer.submit(in_transaction)
 

@@ -20,6 +20,10 @@ class WarehouseError(StripeAppError):
     """The warehouse cannot do what was asked; the message names the table and what to do."""
 
 
+class RoomMade(WarehouseError):
+    """Memory was short, nothing was written, and there is more now: do the transaction again."""
+
+
 class ForeignTable(WarehouseError):
     """A table of the wanted name exists but was not made by this provider."""
 

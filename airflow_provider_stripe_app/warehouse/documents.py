@@ -1,8 +1,8 @@
 """Looking at documents before they are staged: do they fit their columns, what is unknown there.
 
 One strict decode (msgspec, in C) answers both for nearly every document, at a tenth of what
-decoding into Python objects costs: the shape says for each column which JSON type it takes, and that there
-is no other field. A document of another shape is looked into field by field.
+decoding into Python objects costs: the shape says for each column which JSON type it takes, and
+that there is no other field. A document of another shape is looked into field by field.
 """
 
 from __future__ import annotations

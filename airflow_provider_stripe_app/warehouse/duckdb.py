@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -16,14 +15,16 @@ from typing import Any
 from airflow_provider_stripe_app.api.split import Json
 from airflow_provider_stripe_app.streams.model import ColumnType
 from airflow_provider_stripe_app.warehouse.base import Capabilities, WarehouseError
-from airflow_provider_stripe_app.warehouse.columns import Slot
-from airflow_provider_stripe_app.warehouse.dialect import LATEST_SECOND, Dialect, Fitting, lost
+from airflow_provider_stripe_app.warehouse.duckdb_sql import DuckDBDialect
 from airflow_provider_stripe_app.warehouse.session import Columns, Fault, Row, Session
-from airflow_provider_stripe_app.warehouse.sql import PARSED, assign, identifier, literal, names
-from airflow_provider_stripe_app.warehouse.sqlite import json_path
+from airflow_provider_stripe_app.warehouse.sql import identifier
 from airflow_provider_stripe_app.warehouse.transaction import SqlWarehouse
 
 log = logging.getLogger(__name__)
+
+_MESSAGE_EVERY = 5.0
+_RETRY_EVERY = 0.25
+_HOLDER = re.compile(r"lock is held in .*?\(PID \d+\)")
 
 LINGER = 0.5
 """Seconds for which the file stays open after a transaction, waiting for the next one."""
@@ -37,191 +38,30 @@ MEMORY = 192 * 2**20
 INDEX_BYTES = 100
 """Bytes more for each row of a table with a primary key: its index must be in memory whole."""
 
-CHECKPOINT, DEFAULT_CHECKPOINT = "256MB", "16.0 MiB"
-"""Size of the write-ahead log at which DuckDB writes it into the tables, where nobody has set it."""
+THREADS = 2
+"""Threads of DuckDB's within that memory, at most: each needs its share."""
 
-_FITTING: Mapping[str, str] = {
-    "text": "VARCHAR",
-    "decimal": "VARCHAR",
-    "bigint": "BIGINT",
-    "timestamp": "BIGINT",
-    "boolean": "BOOLEAN",
-}
-
-_MESSAGE_EVERY = 5.0
-_RETRY_EVERY = 0.25
-_HOLDER = re.compile(r"lock is held in .*?\(PID \d+\)")
-
-
-class DuckDBDialect(Dialect):
-    """Typing from a struct of JSON leaves; ``->>`` per column would parse each time (DESIGN §5)."""
-
-    name = "duckdb"
-    child_index = False  # scans are fast, and DuckDB's indexes make updates dearer
-    row_key = False  # its index must be in memory whole: 64 bytes a row, and a sixth of the CPU
-    types: Mapping[ColumnType, str] = {
-        "text": "VARCHAR",
-        "bigint": "BIGINT",
-        "boolean": "BOOLEAN",
-        "timestamp": "TIMESTAMPTZ",
-        "decimal": "VARCHAR",
-        "json": "JSON",
-    }
-
-    def incoming(self, column: str) -> str:
-        """See the base class."""
-        return f"s.{identifier(column)}"
-
-    def upsert(
-        self,
-        target: str,
-        columns: Sequence[str],
-        select: str,
-        key: Sequence[str],
-        updates: Sequence[tuple[str, str]],
-    ) -> str:
-        """See the base class; MERGE needs no index, unlike ON CONFLICT."""
-        match = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, key))
-        action = f"WHEN MATCHED THEN UPDATE SET {assign(updates)} " if updates else ""
-        return (
-            f"MERGE INTO {target} AS t USING ({select}) AS s({names(columns)}) ON {match} {action}"
-            f"WHEN NOT MATCHED THEN INSERT ({names(columns)}) "
-            f"VALUES ({', '.join(self.incoming(name) for name in columns)})"
-        )
-
-    def keyed(self, target: str, stage: str) -> str:
-        """See the base class; joined by row number, DuckDB does not read whole documents of others.
-
-        Measured with 300,000 rows of 1 KB and 5,000 staged: 0.04 s instead of 0.3 s.
-        """
-        return (
-            f"(SELECT * FROM {target} WHERE rowid IN (SELECT k.rowid FROM {stage} AS s "
-            f"JOIN {target} AS k ON k.account_id = s.account_id AND k.id = s.id))"
-        )
-
-    def clock(self) -> str:
-        """See the base class: this machine's clock is the file's."""
-        return f"{time.time()!r}::DOUBLE"
-
-    def timestamp(self, seconds: str) -> str:
-        """See the base class."""
-        return f"to_timestamp({seconds})"
-
-    def seconds(self, moment: str) -> str:
-        """See the base class."""
-        return f"epoch({moment})::BIGINT"
-
-    def parsed(self, source: str, slots: Sequence[Slot]) -> str | None:
-        """See the base class."""
-        shape = Shape(slots)
-        cells = [f"from_json(doc, {literal(json.dumps(shape.struct))}) AS s"]
-        cells += [
-            f"nullif(json_extract(doc, {json_path(path)})::VARCHAR, 'null')::JSON AS {name}"
-            for name, path in shape.apart.items()
-        ]
-        return f"SELECT seq, {', '.join(cells)} FROM ({source})"
-
-    def fitting(self, source: str, slots: Sequence[Slot]) -> Fitting | None:
-        """See the base class: one ``from_json`` into a struct of the columns' own types."""
-        shape = Shape(slots, _FITTING)
-        if shape.apart:
-            return None
-        struct = f"SELECT d.*, from_json(d.doc, {literal(json.dumps(shape.struct))}) AS s"
-        cells = [
-            f"to_timestamp(d.{leaf})" if slot.type == "timestamp" else f"d.{leaf}"
-            for slot, leaf in zip(slots, shape.leaves, strict=True)
-        ]
-        return Fitting(f"({struct} FROM ({source}) AS d) AS d", cells)
-
-    def typed(self, source: str, slots: Sequence[Slot]) -> str:
-        """See the base class."""
-        cells = ", ".join(
-            f"{_expression(slot, leaf)} AS {identifier(slot.name)}"
-            for slot, leaf in zip(slots, Shape(slots).leaves, strict=True)
-        )
-        return f"SELECT seq, {cells} FROM {self.temp(PARSED)}"
-
-    def misfits(self, typed: str, source: str, slots: Sequence[Slot]) -> str:
-        """See the base class."""
-        return lost(self.temp(PARSED), Shape(slots).leaves, typed, slots)
-
-
-class Shape:
-    """The struct into which one call parses a document.
-
-    Keys of a struct are case-insensitive and a key has one meaning, so a field that clashes
-    (``Foo`` beside ``foo``, or a path through another slot's value) is taken out apart.
-
-    :param types: type of a leaf by the slot's; ``JSON`` for all by default.
-    :ivar struct: nested keys, leaves are types.
-    :ivar apart: column name → path of the fields that are not in the struct.
-    :ivar leaves: expression per slot; NULL for missing and null.
-    """
-
-    def __init__(self, slots: Sequence[Slot], types: Mapping[str, str] | None = None) -> None:
-        self._types = types or {}
-        self.struct: dict[str, Any] = {}
-        self.apart: dict[str, Sequence[str]] = {}
-        self.leaves = [self._place(slot) for slot in slots]
-        if not self.struct:
-            self.struct["id"] = "JSON"  # a struct cannot be empty
-
-    def _place(self, slot: Slot) -> str:
-        path = slot.path
-        level, outer = self.struct, path[:-1]
-        fits = not _clashes(level, path)
-        if fits:
-            for key in outer:
-                level = level.setdefault(key, {})
-            level[path[-1]] = self._types.get(slot.type, "JSON")
-            return "s." + ".".join(identifier(key) for key in path)
-        name = f"x{len(self.apart)}"
-        self.apart[name] = path
-        return name
-
-
-def _clashes(level: dict[str, Any], path: Sequence[str]) -> bool:
-    """Tell whether a path cannot be added to a nested struct."""
-    for depth, key in enumerate(path):
-        last = depth == len(path) - 1
-        if key not in level:
-            return key.lower() in {other.lower() for other in level}
-        if last or not isinstance(level[key], dict):
-            return True
-        level = level[key]
-    return True
-
-
-def _expression(slot: Slot, leaf: str) -> str:
-    """Type one leaf (JSON). A JSON integer is told by its text: a cast would round 1.5 to 2."""
-    text = f"{leaf}::VARCHAR"
-    if slot.type == "json":
-        return leaf
-    integer = f"CASE WHEN regexp_full_match({text}, '-?[0-9]+') THEN TRY_CAST({text} AS BIGINT) END"
-    if slot.type == "bigint":
-        return integer
-    if slot.type == "boolean":
-        return f"CASE {text} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
-    if slot.type == "timestamp":
-        moment = f"to_timestamp({integer})"
-        return f"CASE WHEN ({integer}) BETWEEN 0 AND {LATEST_SECOND} THEN {moment} END"
-    # Few functions on purpose: binding them costs more than running them on a small batch.
-    string = f"WHEN 'VARCHAR' THEN {leaf} ->> '$'"
-    if slot.expandable:
-        inner = f"CASE json_type({leaf}, '$.id') WHEN 'VARCHAR' THEN {leaf} ->> '$.id' END"
-        string += f" WHEN 'OBJECT' THEN {inner}"
-    return f"CASE json_type({leaf}) {string} END"
+CHECKPOINT = "256MB"
+"""Size of the write-ahead log at which DuckDB empties it into the tables, unless the user set one."""
 
 
 class DuckDBSession(Session):
-    """A transaction on a DuckDB connection."""
+    """A transaction on a DuckDB connection.
+
+    :param limited: its memory was limited by us, and will not be after it was short.
+    """
 
     dialect = DuckDBDialect()
 
-    def __init__(self, connection: Any, schema: str | None, fault: Fault | None) -> None:
+    def __init__(
+        self, connection: Any, schema: str | None, fault: Fault | None, *, limited: bool = False
+    ) -> None:
         super().__init__("DuckDB", fault)
+        self.limited = limited
         self.connection = connection
         self.schema = schema
+        self._views: set[str] = set()
+        self.short_of_memory = False
 
     def ensure_schema(self) -> None:
         """See the base class."""
@@ -250,14 +90,17 @@ class DuckDBSession(Session):
             else pa.array(column, kinds.get(type_, pa.large_string()))
             for (name, type_), column in zip(columns, values, strict=True)
         ]
-        view = f"{table}_arrow"
-        self.connection.register(view, pa.table(arrays, names=[name for name, _ in columns]))
-        try:
-            self.connection.execute(
-                self.dialect.create_temp(table, f"SELECT * FROM {identifier(view)}")
-            )
-        finally:
-            self.connection.unregister(view)
+        # Arrow's memory is read where it is: what is staged is not copied once more.
+        self.connection.register(table, pa.table(arrays, names=[name for name, _ in columns]))
+        self._views.add(table)
+
+    def drop(self, table: str) -> None:
+        """See the base class."""
+        if table in self._views:
+            self._views.discard(table)
+            self._guarded(f"drop {table}", lambda: self.connection.unregister(table))
+        else:
+            super().drop(table)
 
     def _columns(self, table: str) -> list[str]:
         rows = self.connection.execute(
@@ -267,6 +110,11 @@ class DuckDBSession(Session):
             [self.schema, table],
         ).fetchall()
         return [row[0] for row in rows]
+
+    def _made_room(self, error: Exception) -> bool:
+        words = str(error)
+        self.short_of_memory = "Out of Memory" in words or "failed to allocate data" in words
+        return self.short_of_memory and self.limited
 
     def _begin(self) -> None:
         self.connection.execute("BEGIN TRANSACTION")
@@ -306,6 +154,7 @@ class DuckDBWarehouse(SqlWarehouse):
         self._connection: Any = None
         self._opened_at = 0.0
         self._closing: threading.Timer | None = None
+        self._limited = True
 
     def close(self) -> None:
         """See the protocol."""
@@ -319,13 +168,17 @@ class DuckDBWarehouse(SqlWarehouse):
         with self._lock:
             self._stop_closing()
             if self._connection is None:
-                self._connection = _prepared(open_patiently(self._connect, self.lock_timeout))
+                self._connection = open_patiently(self._connect, self.lock_timeout)
                 self._opened_at = time.monotonic()
-            return DuckDBSession(self._connection, self.schema, self.fault)
+                if self._limited:
+                    self._limited = bound(self._connection)
+            return DuckDBSession(self._connection, self.schema, self.fault, limited=self._limited)
 
     def _done(self, session: Session) -> None:
+        assert isinstance(session, DuckDBSession)  # noqa: S101
         if session.failed is not None:
             self.close()
+            self._limited = self._limited and not session.short_of_memory
         elif time.monotonic() - self._opened_at >= HOLD:
             self.close()
             time.sleep(_RETRY_EVERY)  # whoever waits looks again within this time
@@ -347,36 +200,37 @@ class DuckDBWarehouse(SqlWarehouse):
                 self.close()
 
 
-def _prepared(connection: Any) -> Any:
+def bound(connection: Any) -> bool:
     """Keep DuckDB's memory within bounds, unless the user has set some.
 
     What has not reached the file's tables yet is kept in memory and in the write-ahead log: fewer,
     larger checkpoints cost a third of the CPU, and what is beyond the limit goes to a temporary
     file.
+
+    :return: whether the memory is limited by this.
     """
-    rows = connection.execute(
-        "SELECT name, value FROM duckdb_settings() "
-        "WHERE name IN ('memory_limit', 'checkpoint_threshold')"
-    ).fetchall()
-    settings = dict(rows)
-    if settings["checkpoint_threshold"] == DEFAULT_CHECKPOINT:
+    found = connection.execute("SELECT name, value FROM duckdb_settings()").fetchall()
+    settings, defaults = dict(found), _defaults()
+    if settings["checkpoint_threshold"] == defaults["checkpoint_threshold"]:
         connection.execute(f"SET checkpoint_threshold = '{CHECKPOINT}'")
-    if settings["memory_limit"] == _default_memory_limit():
-        indexed = connection.execute(
-            "SELECT coalesce(sum(estimated_size), 0) FROM duckdb_tables() WHERE has_primary_key"
-        ).fetchone()[0]
-        limit = MEMORY + INDEX_BYTES * int(indexed)
-        connection.execute(f"SET memory_limit = '{limit}B'")
-    return connection
+    if settings["memory_limit"] != defaults["memory_limit"]:
+        return False
+    if settings["threads"] == defaults["threads"]:
+        connection.execute(f"SET threads = {min(int(settings['threads']), THREADS)}")
+    indexed = connection.execute(
+        "SELECT coalesce(sum(estimated_size), 0) FROM duckdb_tables() WHERE has_primary_key"
+    ).fetchone()[0]
+    connection.execute(f"SET memory_limit = '{MEMORY + INDEX_BYTES * int(indexed)}B'")
+    return True
 
 
 @lru_cache(maxsize=1)
-def _default_memory_limit() -> str:
+def _defaults() -> Mapping[str, str]:
+    """Return DuckDB's settings where nobody has set any."""
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
-        found = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    return str(found[0]) if found else ""
+        return dict(connection.execute("SELECT name, value FROM duckdb_settings()").fetchall())
 
 
 def open_patiently(connect: Callable[[], Any], timeout: float) -> Any:

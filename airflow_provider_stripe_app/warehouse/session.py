@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_stripe_app.streams.model import ColumnType
-from airflow_provider_stripe_app.warehouse.base import WarehouseError
+from airflow_provider_stripe_app.warehouse.base import RoomMade, WarehouseError
 from airflow_provider_stripe_app.warehouse.columns import Slot
 from airflow_provider_stripe_app.warehouse.dialect import Dialect
 
@@ -55,6 +55,10 @@ class Session(ABC):
             :class:`msgspec.Raw` (UTF-8 bytes that were checked), never with NUL.
         """
         self._guarded(f"load {table}", lambda: self._load(table, columns, values))
+
+    def drop(self, table: str) -> None:
+        """Drop a temporary table if it is there, loaded or made by a statement."""
+        self.run(f"drop {table}", self.dialect.drop_temp(table))
 
     def columns(self, table: str) -> list[str]:
         """Return the columns of a table of ours in table order; empty if there is none."""
@@ -140,7 +144,12 @@ class Session(ABC):
             # The first line only: what drivers append can quote a customer's data.
             lines = str(error).strip().splitlines()
             why = f"{type(error).__name__}: {lines[0] if lines else ''}"
-            raise WarehouseError(f"{self.where}: '{label}' failed: {why}") from error
+            kind = RoomMade if self._made_room(error) else WarehouseError
+            raise kind(f"{self.where}: '{label}' failed: {why}") from error
+
+    def _made_room(self, error: Exception) -> bool:
+        """Tell whether the same transaction may work now, because memory was short until now."""
+        return False
 
     @abstractmethod
     def _run(self, statement: str, parameters: Sequence[Any]) -> int: ...

@@ -262,7 +262,7 @@ def owe(
     session.load(_OWED, columns, list(zip(*rows, strict=True)))
     dialect, table = session.dialect, session.table(OBLIGATIONS)
     session.run("owe", owe_statement(dialect, table, dialect.temp(_OWED), account_id, livemode))
-    session.run("owe: drop", dialect.drop_temp(_OWED))
+    session.drop(_OWED)
 
 
 def owe_statement(

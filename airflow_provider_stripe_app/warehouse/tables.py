@@ -326,4 +326,4 @@ def type_documents(
 
 def drop_temp(session: Session, table: str) -> None:
     """Drop a temporary table if it is there."""
-    session.run(f"drop {table}", session.dialect.drop_temp(table))
+    session.drop(table)

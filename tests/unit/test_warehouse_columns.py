@@ -21,8 +21,9 @@ from airflow_provider_stripe_app.warehouse.columns import (
     safe_copy,
 )
 from airflow_provider_stripe_app.warehouse.documents import Look, safe_keys
-from airflow_provider_stripe_app.warehouse.duckdb import Shape
-from airflow_provider_stripe_app.warehouse.postgres import PostgresDialect, copy_binary
+from airflow_provider_stripe_app.warehouse.duckdb_sql import Shape
+from airflow_provider_stripe_app.warehouse.postgres import PostgresDialect
+from airflow_provider_stripe_app.warehouse.postgres_copy import copy_binary
 from airflow_provider_stripe_app.warehouse.staging import stage_children, stage_rows
 from airflow_provider_stripe_app.warehouse.state import fold
 
