@@ -44,7 +44,7 @@ class StripeAuditOperator(BaseOperator):
         ``lease_wait`` seconds.
     :param fail_on_difference: fail if rows are wrong and stay so.
     :param examples: ids named in the result, per table and kind of difference.
-    :param workers: threads that fetch from Stripe.
+    :param workers: requests under way at once, at most; fewer where fewer use the rate up.
     :param lease_wait: seconds.
     :param read_budget: see :class:`.StripeSyncOperator`.
     :param max_requests_per_day: as above; an audit that reaches it fails, and cannot be resumed.
@@ -76,7 +76,7 @@ class StripeAuditOperator(BaseOperator):
         repair: bool = False,
         fail_on_difference: bool = True,
         examples: int = 20,
-        workers: int = 12,
+        workers: int = 40,
         lease_wait: float = 900.0,
         read_budget: Number = None,
         max_requests_per_day: Number = None,

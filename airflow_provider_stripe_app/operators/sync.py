@@ -83,7 +83,7 @@ class StripeSyncOperator(BaseOperator):
     :param sync_start_date: leave out objects created before it (ISO date or datetime, UTC unless it
         says otherwise). It is not called ``start_date`` because that is Airflow's own argument: one
         in ``default_args`` would silently filter data.
-    :param workers: threads that fetch from Stripe.
+    :param workers: requests under way at once, at most; fewer where fewer use the rate up.
     :param rate_share: part of the account's requests per second that this task may use, for several
         tasks on one account; see :class:`.StripeAppHook`.
     :param read_budget: requests that the account may make in 30 days; a run that comes near or
@@ -125,7 +125,7 @@ class StripeSyncOperator(BaseOperator):
         schema: str | None = None,
         mode: str = "auto",
         sync_start_date: str | None = None,
-        workers: int = 12,
+        workers: int = 40,
         rate_share: float = 1.0,
         read_budget: Number = None,
         max_requests_per_day: Number = None,

@@ -19,7 +19,7 @@ class AuditOptions:
     :param examples: ids named per table and kind.
     :param owner: who holds the leases while mending.
     :param run: free text for people.
-    :param workers: threads that fetch.
+    :param workers: requests under way at once, at most.
     :param batch_rows: objects compared in one transaction, about.
     :param lag: seconds, see :data:`~airflow_provider_stripe_app.sync.versions.LAG`.
     :param overlap: seconds, see :data:`~airflow_provider_stripe_app.sync.versions.OVERLAP`.
@@ -35,7 +35,7 @@ class AuditOptions:
     examples: int = 20
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     run: str = ""
-    workers: int = 12
+    workers: int = 40
     batch_rows: int = 5_000
     lag: int = LAG
     overlap: int = OVERLAP
