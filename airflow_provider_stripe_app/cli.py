@@ -338,6 +338,12 @@ SIMULATE_OPTIONS: dict[str, dict[str, Any]] = {
     "customers": {"type": int, "default": 0, "help": "how many to make"},
     "invoices": {"type": int, "default": 0, "help": "how many to make"},
     "subscriptions": {"type": int, "default": 0, "help": "how many to make"},
+    "objects": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=NUMBER",
+        "help": "of any other type, e.g. charges=1000",
+    },
     "spread": {"default": None, "help": "how creation is spread: years, minute or burst"},
     "small": {"action": "store_true", "help": "objects of a few fields"},
     "at": {"type": float, "default": None, "help": "start the clock at these unix seconds"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from airflow_provider_stripe_app.testing.clock import SimClock
 from airflow_provider_stripe_app.testing.populate import SPREADS
@@ -22,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--customers", type=int, default=0)
     parser.add_argument("--invoices", type=int, default=0)
     parser.add_argument("--subscriptions", type=int, default=0)
+    parser.add_argument(
+        "--objects",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="of any other type, for example charges=1000 or checkout_sessions=50",
+    )
     parser.add_argument("--spread", choices=SPREADS, default="years", help="over which time")
     parser.add_argument("--small", action="store_true", help="objects of a few fields")
     parser.add_argument("--at", type=float, help="start the clock at these unix seconds")
@@ -38,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     """Populate and serve until interrupted; print one JSON line once connections are accepted.
 
     :param args: as :func:`add_arguments` describes them.
-    :raises ValueError: for an unknown switch.
+    :raises ValueError: for an unknown switch or type of object.
     """
     switches = Switches()
     switches.set(**dict(parse_switch(text) for text in args.switch))
@@ -51,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         subscriptions=args.subscriptions,
         spread=args.spread,
         small=args.small,
+        **dict(_parse_objects(text) for text in args.objects),
     )
     key = sim.secret_key(account)
 
@@ -59,6 +68,13 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(line), flush=True)
 
     sim.serve(args.port, ready)
+
+
+def _parse_objects(text: str) -> tuple[str, Any]:
+    name, _, number = text.partition("=")
+    if not number.isdigit():
+        raise ValueError(f"Objects are given as name=number, not {text!r}")
+    return name, int(number)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
