@@ -8,8 +8,11 @@ simulated Stripe, one contestant after the other.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,13 +101,7 @@ class Benchmark:
         errors = job.folder / f"run{job.runs}.err"
         launch = [sys.executable, "-S", str(LAUNCHER), str(result), str(job.output), str(errors)]
         self._stripe.forget_requests()
-        subprocess.run(
-            [*launch, "--", *command],
-            env=contestant.environment(job),
-            cwd=job.folder,
-            check=True,
-            timeout=TIMEOUT,
-        )
+        run_whole([*launch, "--", *command], contestant.environment(job), job.folder)
         taken: dict[str, Any] = json.loads(result.read_text())
         taken["requests"] = self._stripe.requests().as_dict()
         job.runs += 1
@@ -113,6 +110,22 @@ class Benchmark:
             tail = errors.read_text(errors="replace").strip().splitlines()[-3:]
             taken["failed"] = "; ".join(troubles or tail)[:500]
         return taken
+
+
+def run_whole(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    """Run a command; whatever it started ends with it, or with this process's patience.
+
+    :raises RuntimeError: if it fails.
+    :raises subprocess.TimeoutExpired: after an hour.
+    """
+    process = subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True)
+    try:
+        if process.wait(TIMEOUT):
+            raise RuntimeError(f"{command[2]} ended with {process.returncode}")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def say(text: str) -> None:

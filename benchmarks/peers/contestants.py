@@ -297,7 +297,7 @@ def everybody(dlt_source: Path | None, airbyte_manifest: Path | None) -> list[Co
     ]
     if airbyte_manifest is not None:
         newest = Airbyte(
-            name="airbyte manifest", package=environments.AIRBYTE, manifest=airbyte_manifest
+            name="airbyte manifest", package=environments.AIRBYTE_CDK, manifest=airbyte_manifest
         )
         airbyte.insert(0, newest)
     return [Ours(), *airbyte, Dlt(source=dlt_source), Tap()]

@@ -87,6 +87,9 @@ AIRBYTE_58 = Environment(
     ("airbyte-source-stripe==5.8.14", "airbyte-cdk==6.61.6"),
     ("airbyte-source-stripe", "airbyte-cdk"),
 )
+AIRBYTE_CDK = Environment("airbyte-cdk", ("airbyte-cdk==7.39.1",), ("airbyte-cdk",))
+"""What runs a connector that is only a manifest."""
+
 DLT = Environment(
     "dlt",
     ("dlt[duckdb,parquet]==1.31.0", "stripe>=15,<16"),
