@@ -31,6 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             "live": {},
             "team": {"team_name": "blue"},
             "team_two": {"team_name": "blue"},
+            "team_red": {"team_name": "red"},
         }.items():
             lab.account = f"acct_{conn_id.replace('_', '')}"
             granted = lab.endpoint().exchange(lab.code())
