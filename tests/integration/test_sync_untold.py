@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Tables:
     def __init__(self, stripe: StubStripe, where: Path) -> None:
         self.stripe = stripe
         self.where = where
+        self.requests: Counter[str] = Counter()
 
     def warehouse(self) -> SqlWarehouse:
         return SQLiteWarehouse(self.connect)
@@ -46,8 +48,10 @@ class Tables:
         """Let enough time pass that everything until now is due, and sync."""
         self.stripe.pass_time(15)
         self.stripe.asked.clear()
+        client = self.client()
+        self.requests = client.requests
         return run_sync(
-            self.client(),
+            client,
             warehouse or self.warehouse(),
             account_id="acct_1",
             livemode=False,
@@ -166,6 +170,8 @@ def test_new_objects_come_once_a_day_even_if_nothing_is_heard(
     stripe.pass_time(DAY)
     tables.sync(*names)
     assert tables.equal(*names)
+    # Whether the permission is still there is seen by these very lists.
+    assert not any(purpose.startswith("probe") for purpose in tables.requests)
 
 
 def test_a_list_that_must_be_read_whole_waits_for_the_day(

@@ -237,3 +237,9 @@ def _seconds(body: bytes) -> float:
     began = time.perf_counter()
     split_page(body)
     return time.perf_counter() - began
+
+
+def test_an_invoice_item_was_created_at_its_date() -> None:
+    data = b'{"id":"ii_1","date":5},{"id":"x","created":7,"date":5}'
+    items, _ = split_page(b'{"object":"list","data":[' + data + b'],"has_more":false}')
+    assert [item.created for item in items] == [5, 7]

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_stripe_app.api.events import EventItem, split_events
 from airflow_provider_stripe_app.api.version import API_VERSION
 from airflow_provider_stripe_app.streams.catalog import STREAMS
-from airflow_provider_stripe_app.sync.reduce import Reducer
+from airflow_provider_stripe_app.sync.reduce import Reducer, is_left_out
 from airflow_provider_stripe_app.sync.state import Coverage
 from airflow_provider_stripe_app.warehouse.base import Obligation
 
@@ -108,3 +108,16 @@ def test_unknown_types_are_counted_not_guessed() -> None:
     reducer.add([event(1, "customer.teleported", 200, customer())])
     assert reducer.owed == {}
     assert reducer.unknown == {"customer.teleported": 1}
+
+
+def test_objects_before_the_start_date_are_left_out_whatever_their_date_is_called() -> None:
+    assert is_left_out({"created": 5}, 6)
+    assert is_left_out({"date": 5}, 6)
+    assert not is_left_out({"date": 6}, 6)
+    assert not is_left_out({}, 6)
+
+
+def test_whatever_is_heard_is_remembered_by_its_time() -> None:
+    reducer = Reducer(STREAMS, {}, lag=LAG)
+    reducer.add([event(2, "balance.available", 40, {}), event(1, "customer.teleported", 30, {})])
+    assert reducer.heard_at == 40
