@@ -169,7 +169,9 @@ class _Maker:
         kept |= {field.split(".")[0] for field in row.timers} | {
             row.hidden[0] if row.hidden else ""
         }
-        spec = " ".join(part for part in row.values.split() if part.split("=")[0] in kept)
+        spec = " ".join(
+            part for part in row.values.split() if part.split("=")[0] in kept - {"metadata"}
+        )
         made = sample(row.kind, spec, self._context(row, id_, created), rare=False)
         few = {name: value for name, value in made.items() if name in kept}
         if row.children_key:
