@@ -186,3 +186,18 @@ def test_a_week_passes_at_most_unless_the_dag_says_otherwise() -> None:
     context = {"ti": SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)}
     assert operator()._options(context).relist_days == 7.0  # type: ignore[arg-type]
     assert operator(relist_days=None)._options(context).relist_days is None  # type: ignore[arg-type]
+
+
+def test_tasks_of_a_dag_run_share_what_they_read_and_others_do_not() -> None:
+    def group(task: str, run: str) -> str:
+        ti = SimpleNamespace(dag_id="d", task_id=task, run_id=run, map_index=-1)
+        return operator()._options({"ti": ti}).group  # type: ignore[typeddict-item]
+
+    assert group("a", "run 1") == group("b", "run 1") != group("a", "run 2")
+
+
+def test_limits_reach_the_run() -> None:
+    ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    made = operator(read_budget="20000", max_requests_per_day=1000)
+    options = made._options({"ti": ti})  # type: ignore[typeddict-item]
+    assert (options.read_budget, options.max_requests) == (20_000, 1000)
