@@ -10,6 +10,7 @@ from airflow_provider_stripe_app.testing.warehouses.commits import CommitsContra
 from airflow_provider_stripe_app.testing.warehouses.lab import Place
 from airflow_provider_stripe_app.testing.warehouses.layout import LayoutContract
 from airflow_provider_stripe_app.testing.warehouses.model import ModelContract
+from airflow_provider_stripe_app.testing.warehouses.opened import OpenContract
 from airflow_provider_stripe_app.testing.warehouses.owed import OwedContract
 from airflow_provider_stripe_app.testing.warehouses.planning import PlanningContract
 from airflow_provider_stripe_app.testing.warehouses.types import TypesContract
@@ -24,6 +25,7 @@ class WarehouseContract(
     LayoutContract,
     CommitsContract,
     OwedContract,
+    OpenContract,
     PlanningContract,
     ModelContract,
 ):
