@@ -27,6 +27,9 @@ RECOVERY_PER_SECOND = 0.01
 SETTLE_SECONDS = 0.5
 """429s within this time after a decrease belong to requests that were under way: one decrease."""
 
+IN_USE_SECONDS = 2.0
+"""For so long after its last request an operation counts as being in use."""
+
 FLOOR = 0.5
 """Requests per second below which no bucket falls."""
 
@@ -152,14 +155,15 @@ def book(bucket: Bucket, now: float) -> float:
     return start
 
 
-def decrease(bucket: Bucket, now: float) -> bool:
+def decrease(bucket: Bucket, now: float, most: float = float("inf")) -> bool:
     """Lower a bucket's rate after a 429, once for all those that were under way.
 
+    :param most: requests per second that can have been made, if that is known.
     :return: whether it was lowered.
     """
     if now - bucket.changed_at < SETTLE_SECONDS:
         return False
-    bucket.rate = max(FLOOR, rate_at(bucket, now) * DECREASE)
+    bucket.rate = max(FLOOR, min(most, rate_at(bucket, now)) * DECREASE)
     bucket.changed_at = now
     # Stripe's own bucket is empty now: those who wait begin again one step later, at the new pace.
     bucket.due = max(bucket.due, now) + 1.0 / bucket.rate
@@ -222,10 +226,18 @@ class RateLimiter:
         :param reason: its header ``Stripe-Rate-Limited-Reason``.
         """
         scope = scope_of(reason)
-        if scope is not None:
-            with self._lock:
-                bucket = self._account if scope == "account" else self._endpoint(name)
-                decrease(bucket, self._clock())
+        if scope is None:
+            return
+        with self._lock:
+            now = self._clock()
+            if scope == "endpoint":
+                decrease(self._endpoint(name), now)
+                return
+            # One stream alone never makes an account's 100 requests/s: to lower that number means
+            # nothing until it is below what the endpoints in use can make together.
+            used = [b for b in self._endpoints.values() if b.due > now - IN_USE_SECONDS]
+            most = sum(rate_at(bucket, now) for bucket in used)
+            decrease(self._account, now, most or float("inf"))
 
     def rates(self) -> dict[str, float]:
         """Return the present rate of each bucket; the account's has the name ``account``."""

@@ -76,7 +76,7 @@ class StripeAuditOperator(BaseOperator):
         repair: bool = False,
         fail_on_difference: bool = True,
         examples: int = 20,
-        workers: int = 40,
+        workers: int = 64,
         lease_wait: float = 900.0,
         read_budget: Number = None,
         max_requests_per_day: Number = None,

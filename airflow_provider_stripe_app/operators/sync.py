@@ -125,7 +125,7 @@ class StripeSyncOperator(BaseOperator):
         schema: str | None = None,
         mode: str = "auto",
         sync_start_date: str | None = None,
-        workers: int = 40,
+        workers: int = 64,
         rate_share: float = 1.0,
         read_budget: Number = None,
         max_requests_per_day: Number = None,

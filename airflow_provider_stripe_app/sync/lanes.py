@@ -98,6 +98,7 @@ class Lanes:
     def fill(self) -> None:
         """Let waiting calls go, one of each lane after the other."""
         going = [name for name, lane in self._lanes.items() if lane.queue]
+        going.sort(key=lambda name: self._lanes[name].flying)
         while going and self._flying < self._workers:
             going = [name for name in going if self._go(name)]
 

@@ -138,6 +138,7 @@ class Loader:
         if sum(job.held for job in self._jobs) >= options.queue_bytes:
             return
         open_jobs = [job for job in self._jobs if job.error is None]
+        open_jobs.sort(key=lambda job: job.in_flight)  # else the last ones starve in a crowd
         while open_jobs:
             open_jobs = [job for job in open_jobs if self._send_list(lanes, job)]
 

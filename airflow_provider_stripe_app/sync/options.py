@@ -67,7 +67,7 @@ class SyncOptions:
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     run: str = ""
     group: str = ""
-    workers: int = 40
+    workers: int = 64
     batch_rows: int = 10_000
     batch_bytes: int = 24 * 2**20
     queue_bytes: int = 64 * 2**20

@@ -261,9 +261,31 @@ def test_429_lowers_the_bucket_that_its_reason_names():
     paced.throttled("GET /v1/a", "endpoint-rate")
     assert paced.rates() == {"GET /v1/a": 20, "GET /v1/b": 25, "account": 100}
     paced.throttled("GET /v1/b", "global-rate")
-    assert paced.rates() == {"GET /v1/a": 20, "GET /v1/b": 25, "account": 80}
+    assert paced.rates() == {"GET /v1/a": 20, "GET /v1/b": 25, "account": (20 + 25) * 0.8}
     paced.throttled("GET /v1/b", None)
     assert paced.rates()["GET /v1/b"] == 25, "an object lock is nobody's rate"
+
+
+def test_one_stream_alone_slows_down_at_the_first_429_of_its_account():
+    clock = Clock()
+    paced = limiter(clock)
+    paced.acquire("GET /v1/long_ago")
+    clock.sleep(60)
+    paced.acquire("GET /v1/a")
+    paced.throttled("GET /v1/a", "global-concurrency")
+    assert paced.rates()["account"] == 20
+    clock.sleep(1)
+    paced.throttled("GET /v1/a", "global-concurrency")
+    assert paced.rates()["account"] == pytest.approx((20 + 1) * 0.8)
+
+
+def test_an_account_of_many_streams_is_lowered_by_a_fifth():
+    clock = Clock()
+    paced = limiter(clock)
+    for n in range(8):
+        paced.acquire(f"GET /v1/{n}")
+    paced.throttled("GET /v1/1", "global-rate")
+    assert paced.rates()["account"] == 80
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,15 @@ def test_waiting_for_answers_can_be_ended(pool):
     began = time.monotonic()
     assert lanes.finished(30) == []
     assert time.monotonic() - began < 10
+
+
+def test_in_a_crowd_the_lane_with_least_under_way_goes_first(pool):
+    lanes, first, gate = Lanes(pool, client(LIST, LINES, seconds=1.0), 10), Gate(), Gate()
+    lanes.put(LIST, first.call())
+    for n in range(29):
+        lanes.put(LIST if n < 25 else LINES, gate.call())
+        lanes.fill()
+    assert flying(lanes, LIST) == 10, "they came first"
+    land(lanes, first, 1)
+    assert flying(lanes, LINES) == 1
+    land(lanes, gate, 29)

@@ -35,7 +35,7 @@ class AuditOptions:
     examples: int = 20
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     run: str = ""
-    workers: int = 40
+    workers: int = 64
     batch_rows: int = 5_000
     lag: int = LAG
     overlap: int = OVERLAP
