@@ -69,8 +69,8 @@ class SyncOptions:
     group: str = ""
     workers: int = 64
     batch_rows: int = 10_000
-    batch_bytes: int = 24 * 2**20
-    queue_bytes: int = 64 * 2**20
+    batch_bytes: int = 16 * 2**20
+    queue_bytes: int = 40 * 2**20
     batch_seconds: float = 5.0
     lag: int = LAG
     overlap: int = OVERLAP

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _MESSAGE_EVERY = 5.0
 _RETRY_EVERY = 0.25
+_OUT_OF_MEMORY = re.compile("Out of Memory|failed to (?:allocate|pin) ")
 _HOLDER = re.compile(r"lock is held in .*?\(PID \d+\)")
 
 LINGER = 0.5
@@ -32,7 +33,7 @@ LINGER = 0.5
 HOLD = 10.0
 """Seconds after which the file is closed for a moment even in the middle of a load."""
 
-MEMORY = 192 * 2**20
+MEMORY = 144 * 2**20
 """Bytes that DuckDB may use where the user has set no ``memory_limit``."""
 
 INDEX_BYTES = 100
@@ -42,7 +43,7 @@ THREADS = 2
 """Threads of DuckDB's within that memory, at most: each needs its share."""
 
 CHECKPOINT = "256MB"
-"""Size of the write-ahead log at which DuckDB empties it into the tables, unless the user set one."""
+"""Size of the write-ahead log at which DuckDB empties it into the tables, unless the user set it."""
 
 
 class DuckDBSession(Session):
@@ -112,8 +113,8 @@ class DuckDBSession(Session):
         return [row[0] for row in rows]
 
     def _made_room(self, error: Exception) -> bool:
-        words = str(error)
-        self.short_of_memory = "Out of Memory" in words or "failed to allocate data" in words
+        if _OUT_OF_MEMORY.search(str(error)):
+            self.short_of_memory = True
         return self.short_of_memory and self.limited
 
     def _begin(self) -> None:
@@ -155,6 +156,7 @@ class DuckDBWarehouse(SqlWarehouse):
         self._opened_at = 0.0
         self._closing: threading.Timer | None = None
         self._limited = True
+        self._was_short = False
 
     def close(self) -> None:
         """See the protocol."""
@@ -172,13 +174,16 @@ class DuckDBWarehouse(SqlWarehouse):
                 self._opened_at = time.monotonic()
                 if self._limited:
                     self._limited = bound(self._connection)
+                elif self._was_short:  # other connections of this process can keep the limit alive
+                    self._connection.execute("RESET memory_limit")
             return DuckDBSession(self._connection, self.schema, self.fault, limited=self._limited)
 
     def _done(self, session: Session) -> None:
         assert isinstance(session, DuckDBSession)  # noqa: S101
         if session.failed is not None:
             self.close()
-            self._limited = self._limited and not session.short_of_memory
+            if self._limited and session.short_of_memory:
+                self._limited, self._was_short = False, True
         elif time.monotonic() - self._opened_at >= HOLD:
             self.close()
             time.sleep(_RETRY_EVERY)  # whoever waits looks again within this time
