@@ -10,14 +10,22 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from airflow_provider_stripe_app.api.client import ParentPage, StripeClient
-from airflow_provider_stripe_app.api.errors import CursorDeleted, InvalidRequest, ObjectMissing
+from airflow_provider_stripe_app.api.errors import (
+    CursorDeleted,
+    InvalidRequest,
+    ObjectMissing,
+    StripeApiError,
+)
 from airflow_provider_stripe_app.api.ranges import Range, query
-from airflow_provider_stripe_app.api.split import ParentItem, split_parent
+from airflow_provider_stripe_app.api.split import MalformedBody, ParentItem, split_parent
 from airflow_provider_stripe_app.streams.model import Stream
 from airflow_provider_stripe_app.streams.rows import content_hash
 from airflow_provider_stripe_app.sync.options import Unit
 from airflow_provider_stripe_app.sync.versions import event_version, read_version
 from airflow_provider_stripe_app.warehouse.base import Obligation, StagedChild, StagedRow
+
+MOST_DELETED = 50
+"""How often a child after which a page was to begin may be gone: more is no accident any more."""
 
 ATTEMPTS = 3
 """How often a parent that changes while its children are paged is read again before it stays
@@ -180,8 +188,21 @@ def refetch(client: StripeClient, unit: Unit, object_id: str, purpose: str) -> F
         return Fetched([tombstone(stream, object_id, read_version(at), at)])
     if answer.deleted:
         return Fetched([tombstone(stream, object_id, read_version(answer.sent_at), answer.sent_at)])
-    item = split_parent(answer.text, inlined=unit.stream_inlined)
-    return complete(client, unit, item, answer.sent_at)
+    return complete(client, unit, _parent(unit, object_id, answer.text), answer.sent_at)
+
+
+def _parent(unit: Unit, object_id: str, text: str) -> ParentItem:
+    """Cut the children out of an object.
+
+    :raises StripeApiError: if it is none; so it fails this object and no other one.
+    """
+    try:
+        return split_parent(text, inlined=unit.stream_inlined)
+    except MalformedBody as error:
+        raise StripeApiError(
+            f"Stripe's answer for {object_id} of {unit.name} is no object ({error}). If this "
+            "lasts, check whether something between this machine and Stripe changes answers."
+        ) from None
 
 
 def _says_gone(client: StripeClient, stream: Stream, refused: InvalidRequest, purpose: str) -> bool:
@@ -229,7 +250,7 @@ def complete(client: StripeClient, unit: Unit, item: ParentItem, sent_at: int) -
         if again.missing or again.deleted:
             version = read_version(again.sent_at)
             return Fetched([tombstone(stream, item.id, version, again.sent_at)])
-        before, item = item, split_parent(again.text, inlined=unit.stream_inlined)
+        before, item = item, _parent(unit, item.id, again.text)
         if is_whole(unit, item):
             return Fetched([staged(unit, item, read_version(again.sent_at))])
         stood_still = _same(stream, item, before)
@@ -296,7 +317,9 @@ class ChildSet:
 
 
 def child_set(client: StripeClient, unit: Unit, parent_id: str) -> ChildSet:
-    """Page all children of a parent; begin again if a cursor is deleted.
+    """Page all children of a parent, whichever of them are deleted meanwhile.
+
+    Those are in the set all the same; the parent, read again, says that something has changed.
 
     :raises ObjectMissing: if the parent is gone.
     """
@@ -307,22 +330,29 @@ def child_set(client: StripeClient, unit: Unit, parent_id: str) -> ChildSet:
         name: value.format(parent=parent_id)
         for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)
     }
-    for attempt in range(ATTEMPTS):
-        rows: dict[str, StagedChild] = {}
-        first_sent: int | None = None
-        params: dict[str, str | int] = {**fixed, "limit": 100}
+    rows: dict[str, StagedChild] = {}
+    first_sent: int | None = None
+    params: dict[str, str | int] = {**fixed, "limit": 100}
+    back, deleted = 1, 0
+    while True:
         try:
-            while True:
-                page = client.list_page(
-                    path, params, purpose=f"children:{child.parent}", permission=permission
-                )
-                first_sent = page.sent_at if first_sent is None else first_sent
-                for c in page.items:
-                    rows[c.id] = StagedChild(parent_id, c.id, c.raw, c.typed_from)
-                if not page.has_more or not page.items:
-                    return ChildSet(first_sent, list(rows.values()))
-                params["starting_after"] = page.items[-1].id
+            page = client.list_page(
+                path, params, purpose=f"children:{child.parent}", permission=permission
+            )
         except CursorDeleted:
-            if attempt == ATTEMPTS - 1:
+            deleted += 1
+            if deleted > MOST_DELETED:
                 raise
-    raise AssertionError("unreachable")
+            rows.pop(str(params.pop("starting_after")), None)
+            # Any child that is still there will do: what is read twice is one row all the same.
+            back *= 2
+            if back <= len(rows):
+                params["starting_after"] = list(rows)[-back]
+            continue
+        back = 1
+        first_sent = page.sent_at if first_sent is None else first_sent
+        for c in page.items:
+            rows[c.id] = StagedChild(parent_id, c.id, c.raw, c.typed_from)
+        if not page.has_more or not page.items:
+            return ChildSet(first_sent, list(rows.values()))
+        params["starting_after"] = page.items[-1].id

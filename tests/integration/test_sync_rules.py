@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_stripe_app.sync import workoff
+from airflow_provider_stripe_app.sync.summary import SyncFailed
 from airflow_provider_stripe_app.sync.versions import DAY, LAG, OVERLAP
 from airflow_provider_stripe_app.warehouse.base import StateKey, WarehouseError
 from tests.integration.sync_lab import Lab, lab
@@ -46,6 +49,20 @@ def test_what_is_read_in_the_second_that_closes_an_event_closes_it(tmp_path: Pat
         one.sim.clock.advance(LAG + 1)  # a request is dated a second before its answer at most
         summary = one.sync(["customers"])
         assert summary.requests["refetch:customers"] == 1
+        one.assert_equal(["customers"])
+
+
+def test_a_list_that_is_stale_does_not_close_the_event_that_it_missed(tmp_path: Path) -> None:
+    with lab(tmp_path, "sqlite") as one:
+        [customer] = customers(one, 1)
+        one.sim.clock.freeze()
+        one.sim.switches.set(stale_lists=(5.0, 5.0))
+        one.sim.update(one.account, customer, {"name": "not in the list yet"})
+        one.sim.clock.advance(4)
+        one.sync(["customers"], mode="full")
+        one.sim.switches.set(stale_lists=(0.0, 0.0))
+        one.settle()
+        one.sync(["customers"])
         one.assert_equal(["customers"])
 
 
@@ -208,6 +225,47 @@ def test_a_parent_that_never_stands_still_stays_owed(
         one.settle()
         one.sync(["invoices", "invoice_line_items"])
         one.assert_equal(["invoices", "invoice_line_items"])
+
+
+def test_children_that_are_deleted_while_they_are_paged_fail_nothing(tmp_path: Path) -> None:
+    with lab(tmp_path, "sqlite") as one:
+        one.sim.populate(one.account, customers=1)
+        draft = draft_with_lines(one, 350)
+
+        def meddle(request: Any) -> None:
+            cursor = re.search("starting_after=(il_[A-Za-z0-9]+)", request.target)
+            lines = [str(x["id"]) for x in one.sim.get(one.account, draft)["lines"]["data"]]
+            if cursor and len(lines) > 250 and cursor[1] in lines:
+                end = lines.index(cursor[1]) + 1
+                one.sim.remove_lines(one.account, draft, lines[max(0, end - 7) : end])
+
+        one.sim.before(f"/v1/invoices/{draft}/lines", meddle, nth=None)
+        one.settle()
+        one.sync(["invoices", "invoice_line_items"])
+        one.settle()
+        one.sync(["invoices", "invoice_line_items"])
+        one.assert_equal(["invoices", "invoice_line_items"])
+
+
+def test_one_answer_that_is_no_object_fails_no_other_one(tmp_path: Path) -> None:
+    with lab(tmp_path, "sqlite", event_api_version=OTHER_VERSION) as one:
+        ids = customers(one, 8)
+        for customer in ids:
+            one.sim.update(one.account, customer, {"name": "changed"})
+        one.settle()
+        client = one.client()
+        request = client.request
+
+        def garbled(method: str, path: str, *rest: Any, **more: Any) -> Any:
+            answer = request(method, path, *rest, **more)
+            return replace(answer, body=b'{"id": 5}') if path.endswith(ids[2]) else answer
+
+        client.request = garbled  # type: ignore[method-assign]
+        with pytest.raises(SyncFailed, match=ids[2]):
+            one.sync(["customers"], client=client)
+        assert one.query("SELECT count(*) FROM customers WHERE name = 'changed'") == [(7,)]
+        one.sync(["customers"])
+        one.assert_equal(["customers"])
 
 
 # ---- §7 fences and commits
