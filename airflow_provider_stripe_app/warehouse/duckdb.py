@@ -43,7 +43,7 @@ THREADS = 2
 """Threads of DuckDB's within that memory, at most: each needs its share."""
 
 CHECKPOINT = "256MB"
-"""Size of the write-ahead log at which DuckDB empties it into the tables, unless the user set it."""
+"""Size of the write-ahead log at which DuckDB empties it into the tables, unless one is set."""
 
 
 class DuckDBSession(Session):
