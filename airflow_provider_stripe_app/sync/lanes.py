@@ -21,8 +21,9 @@ from airflow_provider_stripe_app.api.pulse import Pulse, in_flight
 UNPACED = 8
 """Calls under way in a lane when nothing limits the rate: then the processor does."""
 
-RATES_EVERY = 0.05
-"""Seconds for which the pacer's rates are taken to hold."""
+RATES_EVERY, FIRST_RATES_EVERY = 0.5, 0.05
+"""Seconds for which the pacer's rates are taken to hold, and those of operations it has not used.
+A pacer may have to ask another machine."""
 
 Done = Callable[[Future[Any]], None]
 
@@ -76,7 +77,7 @@ class Lanes:
 
     def width(self, operation: str) -> int:
         """Return how many calls of an operation should be under way."""
-        rates = self._rates_now()
+        rates = self._rates_now(operation)
         if not rates:
             return min(self._workers, UNPACED)
         account = rates["account"]
@@ -161,9 +162,10 @@ class Lanes:
         seconds = self._seconds(operation)
         return min(most, lane.flying / seconds) if seconds else most
 
-    def _rates_now(self) -> dict[str, float]:
+    def _rates_now(self, operation: str) -> dict[str, float]:
         now = time.monotonic()
-        if self._client.limiter is not None and now - self._rates_at > RATES_EVERY:
+        lasting = RATES_EVERY if operation in self._rates else FIRST_RATES_EVERY
+        if self._client.limiter is not None and now - self._rates_at > lasting:
             self._rates = dict(self._client.limiter.rates())
             self._rates_at = now
         return self._rates
