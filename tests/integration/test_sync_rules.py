@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_stripe_app.api.tokens import StaticToken
 from airflow_provider_stripe_app.sync import workoff
 from airflow_provider_stripe_app.sync.summary import SyncFailed
 from airflow_provider_stripe_app.sync.versions import DAY, LAG, OVERLAP
@@ -138,6 +139,28 @@ def transactions(one: Lab, begin_again: Callable[[], None]) -> int:
     warehouse = dying(one, 0)
     one.sync(["customers"], warehouse=warehouse, workers=1, batch_rows=100)
     return int(warehouse.begun)
+
+
+def test_a_stream_that_was_refused_meanwhile_is_listed_again(tmp_path: Path) -> None:
+    with lab(tmp_path, "sqlite", event_api_version=OTHER_VERSION) as one:
+        one.sim.populate(one.account, customers=2, invoices=5)
+        one.settle()
+        one.sync(["invoices"])
+        seen, hidden, *_ = [str(o["id"]) for o in one.sim.objects(one.account, "invoice")]
+        blind = StaticToken(one.sim.restricted_key(["event_read"], one.account))
+        one.sim.switches.set(event_permissions=False)
+        one.sim.update(one.account, seen, {"description": "its event is seen"})
+        for turn in range(3):  # the second one reads over what is hidden from it
+            one.settle()
+            with pytest.raises(SyncFailed, match="invoice_read"):
+                one.sync(["invoices"], client=one.client(blind))
+            one.sim.switches.set(event_permissions=True)
+            if turn == 0:
+                one.sim.update(one.account, hidden, {"description": "its event is hidden"})
+            else:
+                one.sim.clock.advance(OVERLAP)
+        one.sync(["invoices"])
+        one.assert_equal(["invoices"])
 
 
 # ---- §3 deletes
