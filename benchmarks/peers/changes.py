@@ -124,6 +124,7 @@ class Round:
             else:
                 self._do("line updated", "POST", f"{path}/lines/{first}", amount="4321")
                 again.append((f"{path}/lines/{last}", {"description": "changed"}))
+            self.touched[invoice["id"]] = "invoice whose lines changed"
         time.sleep(SECOND)
         for path, form in again:
             self._do("line updated", "POST", path, **form)
