@@ -17,13 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_provider_stripe_app.api.client import StripeClient  # noqa: E402
-from airflow_provider_stripe_app.api.rate_limit import Pacer, RateLimiter  # noqa: E402
-from airflow_provider_stripe_app.api.shared_rate import SharedRateLimiter, connect  # noqa: E402
-from airflow_provider_stripe_app.api.tokens import StaticToken  # noqa: E402
-from airflow_provider_stripe_app.testing import SimulatedStripe  # noqa: E402
-from demo.embedded_redis import EmbeddedRedis  # noqa: E402
-from demo.processes import inherited_environment  # noqa: E402
+from airflow_provider_stripe_app.api.client import StripeClient
+from airflow_provider_stripe_app.api.rate_limit import Pacer, RateLimiter
+from airflow_provider_stripe_app.api.shared_rate import SharedRateLimiter, connect
+from airflow_provider_stripe_app.api.tokens import StaticToken
+from airflow_provider_stripe_app.testing import SimulatedStripe
+from demo.embedded_redis import EmbeddedRedis
+from demo.processes import inherited_environment
 
 ALLOWED = 25.0
 WAYS = ("shared", "share", "alone")

@@ -20,6 +20,7 @@ from airflow_provider_stripe_app.api.rate_limit import (
     DECREASE,
     FLOOR,
     HEADROOM,
+    IN_USE_SECONDS,
     RECOVERY_PER_SECOND,
     SETTLE_SECONDS,
     RateLimiter,
@@ -42,45 +43,67 @@ RETRY_SECONDS = 30.0
 """How long Redis is left alone after it did not answer."""
 
 KEEP_SECONDS = 600
-"""How long an unused bucket is kept: longer than the lowest rate needs to recover."""
+"""How long the buckets of an unused account are kept: longer than a rate needs to recover."""
 
-# Numbers are stored with microseconds: Lua's own way to print them has 14 digits only.
+# One hash for an account: fields rate, changed and due of each bucket. Numbers are stored with
+# microseconds: Lua's own way to print them has 14 digits only.
 _SCRIPT = """
-local verb, burst, recovery = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local decrease, settle, floor = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local keep = tonumber(ARGV[7])
+local key, verb = KEYS[1], ARGV[1]
+local burst, recovery, decrease = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local settle, floor, in_use = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local keep, account_rate, endpoint_rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
-local function rate_of(bucket, ceiling)
-  local rate = tonumber(bucket[1])
-  if not rate or rate >= ceiling then return ceiling end
-  return math.min(ceiling, rate + (now - tonumber(bucket[2])) * recovery * ceiling)
+local function text(number) return string.format('%.6f', number) end
+
+local function load(name)
+  local found = redis.call('HMGET', key, name .. '|rate', name .. '|changed', name .. '|due')
+  local ceiling = name == 'account' and account_rate or endpoint_rate
+  local rate, changed = tonumber(found[1]) or ceiling, tonumber(found[2]) or 0
+  if rate < ceiling then
+    rate = math.min(ceiling, rate + (now - changed) * recovery * ceiling)
+  end
+  return math.min(rate, ceiling), changed, tonumber(found[3]) or 0
 end
 
-local function store(key, due, ...)
-  redis.call('HSET', key, 'due', string.format('%.6f', due), ...)
+local function store(name, due, rate)
+  redis.call('HSET', key, name .. '|due', text(due))
+  if rate then
+    redis.call('HSET', key, name .. '|rate', text(rate), name .. '|changed', text(now))
+  end
   redis.call('EXPIRE', key, keep + math.ceil(math.max(0, due - now)))
 end
 
+local function endpoints_together()
+  local sum, all = 0, redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    local name = string.match(all[i], '^(.*)|due$')
+    if name and name ~= 'account' and tonumber(all[i + 1]) > now - in_use then
+      sum = sum + load(name)
+    end
+  end
+  return sum
+end
+
 local answer = {}
-for place, key in ipairs(KEYS) do
-  local ceiling = tonumber(ARGV[7 + place])
-  local bucket = redis.call('HMGET', key, 'rate', 'changed', 'due')
-  local rate, due = rate_of(bucket, ceiling), tonumber(bucket[3]) or 0
+for i = 11, #ARGV do
+  local name = ARGV[i]
+  local rate, changed, due = load(name)
   if verb == 'rates' then
-    answer[place] = string.format('%.6f', rate)
+    answer[i - 10] = text(rate)
   elseif verb == 'lower' then
-    if now - (tonumber(bucket[2]) or 0) >= settle then
+    if now - changed >= settle then
+      local together = name == 'account' and endpoints_together() or 0
+      if together > 0 then rate = math.min(rate, together) end
       rate = math.max(floor, rate * decrease)
-      store(key, math.max(due, now) + 1 / rate,
-        'rate', string.format('%.6f', rate), 'changed', string.format('%.6f', now))
+      store(name, math.max(due, now) + 1 / rate, rate)
     end
   else
     local start = math.max(due, now - burst)
-    store(key, start + 1 / rate)
-    if start > now then return {place, string.format('%.6f', start - now)} end
-    answer = {place, '0'}
+    store(name, start + 1 / rate)
+    answer = {i - 10, text(math.max(0, start - now))}
+    if start > now then return answer end
   end
 end
 return answer
@@ -211,14 +234,9 @@ class SharedRateLimiter:
             return None
         from redis.exceptions import RedisError
 
-        # One hash slot for all buckets of an account, as Redis Cluster wants it.
-        keys = [f"{PREFIX}:{{{self._account}}}:{name}" for name in buckets]
-        ceilings = [
-            self._account_rate if name == "account" else self._endpoint_rate for name in buckets
-        ]
         try:
             answer: list[Any] = self._script(
-                keys=keys,
+                keys=[f"{PREFIX}:{self._account}"],
                 args=[
                     verb,
                     BURST_SECONDS,
@@ -226,8 +244,11 @@ class SharedRateLimiter:
                     DECREASE,
                     SETTLE_SECONDS,
                     FLOOR,
+                    IN_USE_SECONDS,
                     KEEP_SECONDS,
-                    *ceilings,
+                    self._account_rate,
+                    self._endpoint_rate,
+                    *buckets,
                 ],
             )
         except (RedisError, OSError) as error:

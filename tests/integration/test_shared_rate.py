@@ -107,7 +107,9 @@ def test_a_429_lowers_the_rate_of_everybody_and_only_what_its_reason_names(limit
     assert lowered[INVOICES] == pytest.approx(25 * HEADROOM)
     assert lowered["account"] == pytest.approx(100 * HEADROOM)
     other.throttled(INVOICES, "global-rate")
-    assert one.rates()["account"] == pytest.approx(100 * HEADROOM * DECREASE, rel=0.02)
+    # What the endpoints in use, of all processes, can make together is what was too much.
+    together = 25 * HEADROOM * (1 + DECREASE)
+    assert one.rates()["account"] == pytest.approx(together * DECREASE, rel=0.02)
 
 
 def test_a_wave_of_429s_is_one_decrease(limiter):
@@ -126,11 +128,11 @@ def test_an_objects_lock_is_nobodys_rate(limiter):
 def test_a_lowered_rate_recovers(limiter, redis):
     one = limiter()
     one.throttled(CUSTOMERS, "global-rate")
-    key = f"{PREFIX}:{{acct_1:live}}:account"
+    key, field = f"{PREFIX}:acct_1:live", "account|changed"
     store = connect(redis.url())
-    store.hset(key, "changed", str(float(store.hget(key, "changed")) - 10))
+    store.hset(key, field, str(float(store.hget(key, field)) - 10))
     assert one.rates()["account"] == pytest.approx(100 * HEADROOM * (DECREASE + 0.1), rel=0.02)
-    store.hset(key, "changed", str(float(store.hget(key, "changed")) - 100))
+    store.hset(key, field, str(float(store.hget(key, field)) - 100))
     assert one.rates()["account"] == pytest.approx(100 * HEADROOM)
 
 
@@ -138,8 +140,8 @@ def test_what_nobody_uses_is_forgotten(limiter, redis):
     limiter().acquire(CUSTOMERS)
     store = connect(redis.url())
     keys = list(store.scan_iter(f"{PREFIX}:*"))
-    assert len(keys) == 2
-    assert all(0 < store.ttl(key) <= KEEP_SECONDS + 1 for key in keys)
+    assert len(keys) == 1
+    assert 0 < store.ttl(keys[0]) <= KEEP_SECONDS + 1
 
 
 def test_without_redis_a_task_paces_itself_warns_once_and_comes_back(caplog):
@@ -154,7 +156,7 @@ def test_without_redis_a_task_paces_itself_warns_once_and_comes_back(caplog):
         with caplog.at_level(logging.WARNING):
             waits = [one.acquire(CUSTOMERS) for _ in range(10)]
             one.throttled(CUSTOMERS, "global-rate")
-            assert one.rates()["account"] == pytest.approx(100 * HEADROOM * DECREASE)
+            assert one.rates()["account"] == pytest.approx(25 * HEADROOM * DECREASE)
             now[0] += RETRY_SECONDS + 1
             one.rates()  # tried again, in vain
         assert waits[-1] == pytest.approx(9 / (25 * HEADROOM) - BURST_SECONDS)
@@ -210,7 +212,7 @@ def test_the_hook_shares_an_accounts_budget_where_the_option_is_set(redis, monke
         a.get_conn().limiter.throttled(CUSTOMERS, "global-rate")
         b.request("GET", "/v1/customers")
         shared = b.get_conn().limiter.rates()["account"]
-        assert shared == pytest.approx(25 * HEADROOM * DECREASE, rel=0.02)
+        assert shared == pytest.approx(25 * HEADROOM * DECREASE, rel=0.05)
 
 
 def test_without_the_option_a_share_of_the_accounts_rate_is_used(monkeypatch):
