@@ -52,7 +52,8 @@ class CeleryLab:
                     dags=[DAGS],
                     metadata="postgres",
                     env=self._environment(),
-                    parallelism=4 * CONCURRENCY,
+                    # Not more than run at once: what waits in the queue for long counts as stuck.
+                    parallelism=2 * CONCURRENCY,
                 )
             )
             for name in ("worker-1", "worker-2"):
@@ -216,7 +217,7 @@ class CeleryLab:
             "scheduler": {
                 "task_instance_heartbeat_timeout": 15,
                 "task_instance_heartbeat_timeout_detection_interval": 2,
-                "task_queued_timeout": 30,
+                "task_queued_timeout": 90,
                 "task_queued_timeout_check_interval": 5,
             },
             "stripe_app": {"rate_limit_url": self.redis.url(2), "keepalive": False},

@@ -33,7 +33,8 @@ def test_a_killed_workers_tasks_are_retried_and_every_table_equals_stripe() -> N
         killed = [task for pid, task in running.items() if pid in dead]
         assert killed
 
-        assert api.wait_for_run(DAG_ID, run_id, seconds=1200) == "success"
+        ended = api.wait_for_run(DAG_ID, run_id, seconds=1200)
+        assert ended == "success", api.logs(DAG_ID, run_id)
         tasks = {(t["task_id"], t["map_index"]): t for t in lab.tasks(run_id)}
         assert len(tasks) == 2 * ACCOUNTS + 1
         assert {t["state"] for t in tasks.values()} == {"success"}
