@@ -16,7 +16,7 @@ from tests.chaos.sync.story import Story
 
 CASES = [
     *(("sqlite", seed) for seed in seeds("1-3")),
-    *(("duckdb", seed) for seed in seeds("4", share=10)),
+    *(("duckdb", seed) for seed in seeds("4", share=25)),
     *(("postgres", seed) for seed in seeds("5", share=10)),
 ]
 
