@@ -117,7 +117,7 @@ chaos: install ## The long version (40 minutes): hundreds of SIGKILLs, outages, 
 chaos-sync: install ## Its half about tables: a thousand stories, every crash point, SIGKILLs of syncs and servers
 	CHAOS_SEEDS="$${CHAOS_SEEDS:-1-1000}" CHAOS_MINUTES="$${CHAOS_MINUTES:-20}" \
 		CHAOS_SYNC_KILLS="$${CHAOS_SYNC_KILLS:-100}" CHAOS_SERVER_KILLS="$${CHAOS_SERVER_KILLS:-30}" \
-		CRASH_EVERY="$${CRASH_EVERY:-1}" \
+		CRASH_EVERY="$${CRASH_EVERY:-1}" CATALOGUE_SEEDS="$${CATALOGUE_SEEDS:-1-40}" \
 		"$(BIN)/python" -m pytest -n 2 --dist load tests/chaos/sync $(ARGS)
 
 .PHONY: test-oldest
