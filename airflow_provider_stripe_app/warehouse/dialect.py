@@ -38,6 +38,7 @@ class Dialect(ABC):
 
     :cvar types: column type per :data:`~airflow_provider_stripe_app.streams.model.ColumnType`.
     :cvar child_index: whether an index on the parent's id of child tables pays.
+    :cvar displaces: whether changed rows are deleted and inserted anew, instead of updated.
     :cvar row_key: whether the tables of streams have a primary key. Nothing relies on it for being
         right: a merge decides under the fence which rows are new (EQUALITY §7).
     """
@@ -45,6 +46,7 @@ class Dialect(ABC):
     name: str
     types: Mapping[ColumnType, str]
     child_index: bool = True
+    displaces: bool = False
     row_key: bool = True
 
     # -- tables

@@ -27,6 +27,7 @@ class DuckDBDialect(Dialect):
 
     name = "duckdb"
     child_index = False  # scans are fast, and DuckDB's indexes make updates dearer
+    displaces = True  # an update of every column takes more memory than the rows have
     row_key = False  # its index must be in memory whole: 64 bytes a row, and a sixth of the CPU
     types: Mapping[ColumnType, str] = {
         "text": "VARCHAR",

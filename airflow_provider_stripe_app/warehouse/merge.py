@@ -71,7 +71,10 @@ class Merge:
         self._create(f"{name}: parents", sql.PARENTS, sql.parents(self.won))
         loads = literal(batch.load_id)
         cells = self._cells(table, batch.stream, dead="d.deleted_at IS NOT NULL")
-        cells += [("_load_id", loads), ("_children_version", "d.version" if streams else "NULL")]
+        cells += [
+            ("_load_id", "d.load_id" if batch.load_id is None else loads),
+            ("_children_version", "d.version" if streams else "d.children_version"),
+        ]
         misfits = self._write(table, tally, cells)
         seen = (("_load_id", loads),) if batch.load_id is not None else ()
         if tally.to_confirm:
@@ -146,6 +149,8 @@ class Merge:
         :return: misfits per column.
         """
         session, slots = self.session, _typed_slots(table.slots)
+        if session.dialect.displaces and tally.new < tally.won:
+            session.run(f"{table.name}: displace", sql.displaced(table.target, self.won))
         fitting = None
         if tally.fitting:
             fitting = session.dialect.fitting(sql.to_write(self.won, self.stage, True), slots)
@@ -168,19 +173,10 @@ class Merge:
 
     def _put(self, table: Table, tally: Tally, cells: Cells, select: str) -> str:
         columns = [name for name, _ in cells]
-        if tally.new == tally.won:
-            return sql.insert(table.target, columns, select)
         dialect = self.session.dialect
-        updates = [
-            (
-                name,
-                f"coalesce({dialect.incoming(name)}, {dialect.stored(name)})"
-                if name in sql.KEEP_IF_NULL
-                else dialect.incoming(name),
-            )
-            for name in columns
-            if name not in sql.KEY
-        ]
+        if tally.new == tally.won or dialect.displaces:
+            return sql.insert(table.target, columns, select)
+        updates = [(name, dialect.incoming(name)) for name in columns if name not in sql.KEY]
         return dialect.upsert(table.target, columns, select, sql.KEY, updates)
 
     def _type(self, table: Table, source: str, slots: Sequence[Slot]) -> dict[str, int]:

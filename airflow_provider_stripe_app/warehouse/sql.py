@@ -45,9 +45,6 @@ KEY = ("account_id", "id")
 
 BY_KEY = "t.account_id = w.account_id AND t.id = w.id"
 
-KEEP_IF_NULL = frozenset({"_load_id", "_children_version"})
-"""Columns whose stored value survives a write that brings none."""
-
 TO_CONFIRM = "w.deleted_at IS NULL AND w.same_raw AND NOT w.is_new"
 """Living winners whose JSON is what we have: version and marks only."""
 
@@ -122,7 +119,8 @@ def winners(target: str, stage: str, *, with_children: bool) -> str:
         SELECT s.seq, s.account_id, s.id, s.version, s.deleted_at, s.event_id, s.fits,
                t.id IS NULL AS is_new,
                coalesce(t.is_deleted, FALSE) AS was_deleted,
-               FALSE AS same_raw
+               FALSE AS same_raw,
+               t._load_id AS load_id, t._children_version AS children_version
         FROM (SELECT seq, account_id, id, version, deleted_at, event_id, fits,
                      row_number() OVER (PARTITION BY account_id, id
                                         ORDER BY version DESC, seq DESC) AS place
@@ -138,7 +136,8 @@ def winning_children(target: str, stage: str, parents: str) -> str:
                s.deleted_at, s.parent_event AS event_id, s.fits,
                t.id IS NULL AS is_new,
                coalesce(t.is_deleted, FALSE) AS was_deleted,
-               FALSE AS same_raw
+               FALSE AS same_raw,
+               t._load_id AS load_id, t._children_version AS children_version
         FROM (SELECT c.seq, c.account_id, c.id, c.deleted_at, c.fits,
                      p.version AS parent_version, p.event_id AS parent_event,
                      row_number() OVER (PARTITION BY c.account_id, c.id
@@ -200,9 +199,15 @@ def to_write(won: str, stage: str, fits: bool | None) -> str:
     which = {True: " AND w.fits", False: " AND NOT w.fits", None: ""}[fits]
     return f"""
         SELECT w.seq, w.account_id, w.id, w.version, w.deleted_at, w.event_id, s.livemode,
-               s.parent_id, s.raw, coalesce(s.typed_from, s.raw) AS doc
+               s.parent_id, s.raw, coalesce(s.typed_from, s.raw) AS doc,
+               w.load_id, w.children_version
         FROM {stage} AS s JOIN {won} AS w ON w.seq = s.seq
         WHERE {_TO_TYPE}{which}"""
+
+
+def displaced(target: str, won: str) -> str:
+    """Delete the rows that are about to be written anew; ``won`` has all that is kept of them."""
+    return f"DELETE FROM {target} AS t USING {won} AS w WHERE {BY_KEY} AND {_TO_TYPE}"
 
 
 def vanished(target: str, parents_table: str, parent_column: str, account_id: str) -> str:
