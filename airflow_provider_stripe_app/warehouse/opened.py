@@ -14,6 +14,16 @@ EVENT = "open"
 """Stands in an obligation where the id of an event does."""
 
 
+def tells(stream: Stream, table: Table) -> bool:
+    """Tell whether a table has the columns that say what is open.
+
+    One that an older version of this provider made gets them with the next rows that are merged.
+    """
+    rule = stream.open_while
+    there = {tuple(slot.path) for slot in table.slots}
+    return rule is not None and rule.path in there and (not rule.until or rule.until in there)
+
+
 def count(
     session: Session, stream: Stream, table: Table, account_id: str, livemode: bool
 ) -> tuple[int, int]:

@@ -168,14 +168,14 @@ class SqlTransaction:
     def count_open(self, stream: Stream, account_id: str, livemode: bool) -> tuple[int, int]:
         """See the protocol."""
         table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
-        if table is None:
+        if table is None or not opened.tells(stream, table):
             return 0, 0
         return opened.count(self._session, stream, table, account_id, livemode)
 
     def owe_open(self, stream: Stream, account_id: str, livemode: bool, now: int) -> None:
         """See the protocol."""
         table = tables.existing(self._session, self._capabilities, stream, self._schema_version)
-        if table is not None:
+        if table is not None and opened.tells(stream, table):
             opened.owe(self._session, stream, table, account_id, livemode, now)
 
     def compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from airflow_provider_stripe_app.streams.model import OpenWhile
+from airflow_provider_stripe_app.streams.model import Column, OpenWhile
 from airflow_provider_stripe_app.testing.warehouses.lab import (
     ACCOUNT,
     THINGS,
@@ -78,6 +78,20 @@ class OpenContract:
         assert (found["t0"].closes_at, found["t0"].payload) == (NOW, None)  # an older event's
         assert found["t1"].ambiguous  # of the same second: the object has to be read
         assert (found["t2"].event_id, found["t2"].payload) == ("evt_1", "{}")
+
+    def test_a_table_without_the_column_tells_of_nothing_open(
+        self, warehouse: SqlWarehouse
+    ) -> None:
+        merge(warehouse, [thing("t1", 100, status="pending")], stream=BY_NAME)
+        newer = replace(
+            THINGS,
+            columns=(*THINGS.columns, Column("step", ("step",), "text")),
+            open_while=OpenWhile(("step",), (None,)),
+        )
+        with warehouse.transaction() as tx:
+            assert tx.count_open(newer, ACCOUNT, False) == (0, 0)
+            tx.owe_open(newer, ACCOUNT, False, NOW)
+            assert tx.owing(ACCOUNT, False) == set()
 
     def test_without_a_table_nothing_is_open(self, warehouse: SqlWarehouse) -> None:
         with warehouse.transaction() as tx:
