@@ -28,6 +28,7 @@ SHAPES = {
     "seconds": "twenty seconds of 300 days",
     "burst": "all in one second",
 }
+"""The last one only when asked for: a second cannot be cut, so it takes one answer after the other."""
 
 
 def engine(objects: int, shape: str, latency: tuple[float, float]) -> None:
@@ -54,7 +55,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES)[:-1])
     parser.add_argument("--near", action="store_true", help="answers come at once")
     parser.add_argument("--model", action="store_true", help="the listing alone, in simulated time")
     wanted = parser.parse_args()
