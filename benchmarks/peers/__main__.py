@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     say("Environments (not measured) …")
     ready, about = installed(chosen)
     numbers = {n: getattr(wanted, n) for n in ("customers", "invoices", "subscriptions")}
-    began = time.time()
+    began, load = time.time(), os.getloadavg()[0]
     folder = Path(tempfile.mkdtemp(prefix="peers-")) if wanted.keep is None else wanted.keep
     try:
         with simulated_stripe() as stripe:
@@ -197,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "share": wanted.share,
         "changes": benchmark.changes,
         "date": time.strftime("%Y-%m-%d", time.gmtime(began)),
+        "load": load,
         "minutes": (time.time() - began) / 60,
         "about": about,
         "results": benchmark.results,

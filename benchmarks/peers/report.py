@@ -70,10 +70,16 @@ def tables(facts: Facts) -> str:
 def _conditions(facts: Facts) -> str:
     numbers = ", ".join(f"{number:,} {name}" for name, number in facts["numbers"].items())
     made = ", ".join(f"{number} × {what}" for what, number in facts["changes"].items())
+    busy = (
+        f" The machine was busy with other work (load {facts['load']:.0f} when it began): seconds "
+        "are upper bounds, CPU, memory and counts are not touched by that."
+        if facts["load"] > 1
+        else ""
+    )
     return (
         f"{facts['date']}, {os.cpu_count()} cores, all on one machine; {facts['minutes']:.0f} "
-        f"minutes for everything. Data: {numbers}, with their lines and items, over three years, "
-        "and the events of the last 30 days.\n\n"
+        f"minutes for everything.{busy} Data: {numbers}, with their lines and items, over three "
+        "years, and the events of the last 30 days.\n\n"
         f"The round of changes ({facts['share']:.0%}): {made}."
     )
 

@@ -194,6 +194,7 @@ def facts() -> dict[str, object]:
         "share": 0.01,
         "changes": {"customer deleted": 2},
         "date": "2026-11-24",
+        "load": 0.4,
         "minutes": 3.0,
         "about": {
             "one": {"settings": "defaults", "versions": {"x": "1.0"}},
@@ -223,6 +224,11 @@ def test_the_best_of_each_column_is_bold_whosever_it_is_and_failures_are_told() 
     assert "**three**: not run. no Python" in text
     assert "30 days of idle hours" in text
     assert "5,040" in text
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert "busy" not in report.tables(facts())
+    assert "load 9 when it began" in report.tables(facts() | {"load": 9.2})
 
 
 def test_only_what_is_between_the_markers_of_a_page_is_replaced() -> None:
