@@ -184,7 +184,10 @@ def asked(row: Resource, name: str, plain: Any) -> tuple[dict[str, Any], Any]:
 def test_every_parameter_of_a_list_finds_what_it_names(row: Resource, name: str) -> None:
     sim = simulated()
     held = sim.create(None, row.kind, {"id": "sought"})["id"]
-    changes, value = asked(row, name, sim.create(None, row.kind))
+    plain = sim.create(None, row.kind)
+    changes, value = asked(row, name, plain)
+    if row.params.get(name) == "range":
+        sim.update(None, plain["id"], {name: 8}, silent=True)
     space = sim.service.ledger.space(sim.account().id)
     if name == "ids":
         changes = {}
@@ -230,6 +233,24 @@ def test_what_happened_before_its_time_does_not_happen_again() -> None:
     sim.advance_status(None, payout, "canceled")
     sim.clock.freeze(NOW + 20 * 86400)
     assert sim.get(None, payout)["status"] == "canceled"
+
+
+def test_what_was_postponed_happens_at_its_new_time() -> None:
+    sim = simulated()
+    payout = sim.create(None, "payout")
+    later = payout["arrival_date"] + 86400
+    sim.update(None, payout["id"], {"arrival_date": later})
+    sim.clock.freeze(later - 1)
+    assert sim.get(None, payout["id"])["status"] == "pending"
+    sim.clock.freeze(later)
+    assert sim.get(None, payout["id"])["status"] == "paid"
+
+
+def test_invoice_items_are_sorted_by_their_date() -> None:
+    sim = simulated()
+    dates = {sim.create(None, "invoiceitem", {"date": at})["id"]: at for at in (300, 100, 200)}
+    shown = [item["id"] for item in sim.objects(None, "invoiceitem")]
+    assert [dates[id_] for id_ in shown] == [100, 200, 300]
 
 
 def test_objects_of_the_past_have_grown_up() -> None:

@@ -49,10 +49,6 @@ BY_PLURAL: Mapping[str, Resource] = {row.plural: row for row in COLLECTIONS}
 PARENTS: Mapping[str, str] = {row.child: row.kind for row in COLLECTIONS if row.child}
 """Type of a child → that of the objects that it is inlined in."""
 
-_EVENT_PERMISSIONS: Mapping[str, str] = {
-    type_: row.permission for row in COLLECTIONS[len(CORE) :] for type_ in row.event_types()
-}
-
 
 def named(name: str) -> Resource:
     """Return the resource that is called so: by its ``object`` value or as :func:`.populate` does.
@@ -68,9 +64,6 @@ def named(name: str) -> Resource:
 @cache
 def event_permission(event_type: str) -> str:
     """Return the stem of the permission that an event's object needs (STRIPE.md §1)."""
-    exact = _EVENT_PERMISSIONS.get(event_type)
-    if exact is not None:
-        return exact
     stems = {row.event: row.permission for row in (*COLLECTIONS, ITEM)}
     parts = event_type.split(".")
     for length in range(len(parts) - 1, 0, -1):
