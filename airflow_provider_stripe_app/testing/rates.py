@@ -42,7 +42,10 @@ class RateLimits:
         whole = self._bucket((account_id, livemode, ""), account_rate)
         if whole.tokens < 1:
             return "global-rate"
-        endpoint = self._bucket((account_id, livemode, operation), switches.endpoint_rate)
+        rate = switches.endpoint_rate
+        if _is_file(operation):
+            rate = min(rate, switches.files_rate)
+        endpoint = self._bucket((account_id, livemode, operation), rate)
         if endpoint.tokens < 1:
             return "endpoint-rate"
         whole.tokens -= 1
@@ -59,3 +62,7 @@ class RateLimits:
             bucket.tokens = min(size, bucket.tokens + (now - bucket.at) * rate)
             bucket.at = now
         return bucket
+
+
+def _is_file(operation: str) -> bool:
+    return operation.partition(" ")[2].split("/")[2:3] == ["files"]

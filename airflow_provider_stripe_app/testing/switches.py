@@ -30,6 +30,7 @@ class Switches(OAuthSwitches):
     :param account_rate_live: requests per second and account in live mode.
     :param account_rate_test: the same in test mode and sandboxes.
     :param endpoint_rate: requests per second for each named operation of an account.
+    :param files_rate: the same for the operations on files (STRIPE.md §2).
     :param rate_burst_seconds: how many seconds' worth of requests a full bucket holds.
     :param concurrency_limit: most requests of one account in flight at once; 0 means no limit. They
         are in flight during their ``latency``.
@@ -79,6 +80,7 @@ class Switches(OAuthSwitches):
     account_rate_live: float = 100.0
     account_rate_test: float = 25.0
     endpoint_rate: float = 25.0
+    files_rate: float = 20.0
     rate_burst_seconds: float = 1.0
     concurrency_limit: int = 0
     rate_limit_reason: bool = True

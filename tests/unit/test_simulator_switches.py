@@ -116,3 +116,19 @@ def test_the_clock_moves_stands_and_goes_on() -> None:
     assert clock.advance(-1) == 4.5
     clock.unfreeze()
     assert 4.5 <= clock.now() < 14.5
+
+
+@pytest.mark.parametrize(
+    ("operation", "allowed"),
+    [
+        ("GET /v1/files", 20),
+        ("GET /v1/files/{id}", 20),
+        ("GET /v1/file_links", 25),
+        ("GET /v1/charges", 25),
+    ],
+)
+def test_files_have_a_limit_of_their_own(operation: str, allowed: int) -> None:
+    rates = RateLimits(Switches(), Seconds())
+    answers = [rates.refuse("acct_1", True, operation) for _ in range(26)]
+    assert answers.count(None) == allowed
+    assert answers[-1] == "endpoint-rate"
