@@ -38,6 +38,10 @@ LABEL_LENGTH = 200
 """Airflow keeps 250 characters of a mapped task's name."""
 
 
+EVERYWHERE = ("retries", "retry_delay", "queue", "executor")
+"""Arguments that the tasks ``accounts`` and ``summary`` get as well."""
+
+
 class SyncArguments(TypedDict):
     """What differs between the tasks of a group: arguments of :class:`.StripeSyncOperator`."""
 
@@ -95,11 +99,12 @@ def stripe_sync_task_group(
             "each account needs a task for each, known when the DAG is read. Leave "
             f"{CONN_ID} out, or list the accounts."
         )
+    beside = {name: sync[name] for name in EVERYWHERE if name in sync}
     with TaskGroup(group_id) as group:
         planned: Any
         if callable(accounts):
             planned = AccountsOperator(
-                task_id="accounts", list_accounts=accounts, groups=groups, schema=schema
+                task_id="accounts", list_accounts=accounts, groups=groups, schema=schema, **beside
             ).output
         else:
             planned = plan(accounts, groups, schema)
@@ -112,6 +117,7 @@ def stripe_sync_task_group(
             planned=planned,
             sync_tasks=[task.task_id for task in tasks],
             mapped=not apart,
+            **beside,
         )
         tasks >> summary
     return group

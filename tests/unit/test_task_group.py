@@ -126,6 +126,15 @@ def test_accounts_can_be_asked_for_at_each_run():
     assert dag.get_task("stripe_sync.sync").upstream_task_ids == {"stripe_sync.accounts"}
 
 
+def test_listing_and_summing_up_are_tried_again_as_syncs_are():
+    dag = group(accounts=lambda: ["stripe_x"], retries=4, queue="big", workers=3)
+    assert {task.task_id: (task.retries, task.queue) for task in dag.tasks} == {
+        "stripe_sync.accounts": (4, "big"),
+        "stripe_sync.sync": (4, "big"),
+        "stripe_sync.summary": (4, "big"),
+    }
+
+
 def test_a_run_without_accounts_is_not_green():
     task = group(accounts=list).get_task("stripe_sync.accounts")
     with pytest.raises(AirflowFailException, match="would be green"):
