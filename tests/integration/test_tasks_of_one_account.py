@@ -63,11 +63,8 @@ def finish(thread: threading.Thread, ended: list, halting: Halting) -> None:
     assert isinstance(ended[0], RunSummary), ended
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-def test_a_task_does_not_wait_while_another_one_lists_its_own_stream(
-    tmp_path: Path, kind: str
-) -> None:
-    with lab(tmp_path, kind) as account:
+def test_a_task_does_not_wait_while_another_one_lists_its_own_stream(tmp_path: Path) -> None:
+    with lab(tmp_path, "sqlite") as account:
         account.sim.populate(account.account, customers=250, invoices=120)
         halting = Halting("GET /v1/customers")
         first = start(account, ["customers"], halting)
