@@ -74,7 +74,8 @@ class StripeSyncOperator(BaseOperator):
 
     :param streams: names of the tables to sync; a child (``invoice_line_items``) brings its parent
         along.
-    :param warehouse_conn_id: connection of the warehouse: ``duckdb``, ``sqlite`` or ``postgres``.
+    :param warehouse_conn_id: connection of the warehouse: ``duckdb``, ``mysql`` (MariaDB),
+        ``postgres`` or ``sqlite``.
     :param stripe_app_conn_id: connection of type ``stripe_app``: an installation, or a restricted
         key.
     :param schema: schema of the tables; ``None`` for the warehouse's default.
