@@ -308,6 +308,19 @@ def test_random_changes_never_do_what_stripe_does_not(kind: str) -> None:
     assert ("edit" in did) == bool(row.edits)
 
 
+def test_random_changes_delete_what_the_api_writes_as_stripe_would() -> None:
+    sim = simulated()
+    sim.populate(customers=10, invoices=10, subscriptions=10, products=3, prices=6)
+    kinds = ["customer", "invoice", "subscription", "product"]
+    did = Counter(sim.random_change(None, kinds).split()[0] for _ in range(400))
+    assert set(did) == {"create", "edit", "delete", "nothing"}
+    ended = [s for s in sim.objects(None, "subscription") if s["status"] == "canceled"]
+    assert len(ended) > 1
+    assert {price["product"] for price in sim.objects(None, "price")} <= {
+        product["id"] for product in sim.objects(None, "product")
+    }
+
+
 def test_what_stripe_changes_in_silence_changes_in_silence() -> None:
     sim = simulated()
     coupon = sim.create(None, "coupon")["id"]
