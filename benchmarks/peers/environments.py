@@ -110,7 +110,7 @@ def dlt_source(given: Path | None) -> Path:
     if given is not None:
         raise NotAvailable(f"{given} has no package stripe_analytics")
     place.mkdir(parents=True, exist_ok=True)
-    command = [str(DLT.interpreter.parent / "dlt"), "--non-interactive"]
+    command = [str(DLT.interpreter), "-m", "dlt", "--non-interactive"]
     command += ["init", "stripe_analytics", "duckdb"]
     environment = {**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false"}
     done = subprocess.run(
