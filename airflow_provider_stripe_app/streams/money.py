@@ -221,7 +221,7 @@ STREAMS = (
         "climate.order",
         "climate_order",
         "climate/orders",
-        group="Climate",
+        group=_BALANCE,
         updates=False,  # beneficiary and metadata
         created_field=None,
         open_while=OpenWhile(("status",), ("awaiting_funds", "confirmed", "open")),
