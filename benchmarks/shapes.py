@@ -28,7 +28,7 @@ SHAPES = {
     "seconds": "twenty seconds of 300 days",
     "burst": "all in one second",
 }
-"""The last one only when asked for: a second cannot be cut, so it takes one answer after the other."""
+"""The last one only when asked for: a second cannot be cut, so it is one page after the other."""
 
 
 def engine(objects: int, shape: str, latency: tuple[float, float]) -> None:
