@@ -57,7 +57,7 @@ def verdict(away: Away, copy: Path) -> str:
         timeout=SECONDS,
         check=False,
     )
-    if done.returncode == 1 and "failed" in done.stdout:
+    if done.returncode == 1 and re.search(r"\d (failed|error)", done.stdout):  # error: a fixture's
         return "caught"
     if done.returncode == 0:
         return "NOT CAUGHT"
