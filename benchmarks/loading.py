@@ -145,10 +145,17 @@ class Stages:
 
         return run
 
+    def writers(self, stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a function of the writer's."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self.statement(stage)
+            return work(*args, **kwargs)
+
+        return run
+
     def statement(self, label: str) -> None:
-        """Note that the writer is about to send a statement; Python's part before it is told
-        apart by its CPU time as long as no statement of it works in this thread.
-        """
+        """Note that the writer is about to send a statement, or to do a step in Python."""
         now = time.perf_counter()
         if self._label:
             self.seconds[self._label] += now - self._at
@@ -201,13 +208,11 @@ def load(
     from airflow_provider_stripe_app.warehouse import merge
 
     stages = Stages()
-    parts: tuple[tuple[Any, str, str], ...] = (
-        (client_module, "split_parents", "split"),
-        (merge, "stage_rows", "prepare"),
-        (merge, "stage_children", "prepare"),
-    )
-    for module, name, stage in parts:
-        setattr(module, name, stages.timed(stage, getattr(module, name)))
+    splitting: Any = client_module
+    splitting.split_parents = stages.timed("split", splitting.split_parents)
+    staging: Any = merge
+    for name in ("stage_rows", "stage_children"):
+        setattr(staging, name, stages.writers("prepare", getattr(staging, name)))
     warehouse = open_warehouse(warehouse_kind, where)
     warehouse.fault = stages.statement
     if source[0] == "memory":
@@ -286,7 +291,7 @@ def measure(
 
 
 def report(kind: str, warehouse: str, source: str, got: dict[str, Any]) -> None:
-    """Print one row and its stages, per row written."""
+    """Print one row and its stages, per object."""
     objects = got["objects"]
     print(
         f"{objects:>9,} {kind:>9} {warehouse:>9} {source:>7} {got['seconds']:>8.2f}"

@@ -33,7 +33,7 @@ LINGER = 0.5
 HOLD = 10.0
 """Seconds after which the file is closed for a moment even in the middle of a load."""
 
-MEMORY = 144 * 2**20
+MEMORY = 128 * 2**20
 """Bytes that DuckDB may use where the user has set no ``memory_limit``."""
 
 INDEX_BYTES = 100
