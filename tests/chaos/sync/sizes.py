@@ -14,13 +14,13 @@ STEPS = int(os.environ.get("CHAOS_STEPS", "30"))
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "0"))
 """After so many minutes no more stories are begun; 0: never."""
 
-KILLS = int(os.environ.get("CHAOS_SYNC_KILLS", "3"))
+KILLS = int(os.environ.get("CHAOS_SYNC_KILLS", "2"))
 """Real SIGKILLs of a sync, for each kind of warehouse."""
 
-SERVER_KILLS = int(os.environ.get("CHAOS_SERVER_KILLS", "2"))
+SERVER_KILLS = int(os.environ.get("CHAOS_SERVER_KILLS", "1"))
 """Real SIGKILLs of the warehouse's server with all of its processes."""
 
-EVERY = int(os.environ.get("CRASH_EVERY", "37"))
+EVERY = int(os.environ.get("CRASH_EVERY", "67"))
 """Every so many of all points at which a sync can die are tried; 1: every one."""
 
 _BEGAN = time.monotonic()

@@ -95,7 +95,7 @@ class Sequence:
 
 
 @settings(
-    max_examples=400 if LONG else 12,
+    max_examples=400 if LONG else 8,
     deadline=None,
     derandomize=not LONG,
     print_blob=True,
