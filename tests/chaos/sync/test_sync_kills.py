@@ -28,7 +28,7 @@ LEASE: dict[str, Any] = {"lease_ttl": 1.0, "lease_wait": 60.0}
 
 def begin(one: Lab) -> tuple[Merchant, random.Random]:
     """Fill Stripe, and return who changes it."""
-    one.sim.populate(one.account, customers=400, invoices=40, subscriptions=20)
+    one.sim.populate(one.account, customers=200, invoices=25, subscriptions=12)
     one.settle()
     rng = random.Random(1)
     return Merchant(one.sim, rng, KINDS), rng
