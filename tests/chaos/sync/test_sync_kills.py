@@ -90,8 +90,11 @@ def test_a_warehouse_server_killed_with_sigkill_loses_nothing(
     with lab(tmp_path, "sqlite", latency=(0.001, 0.005)) as first:
         one = first.beside("postgres", mortal_server.url())
         merchant, rng = begin(one)
+        began = time.monotonic()
+        one.sync(owner="first", batch_rows=40, **LEASE)
+        longest = time.monotonic() - began
         cut_off = 0
-        for turn in range(SERVER_KILLS * 3):
+        for turn in range(SERVER_KILLS * 10):
             if cut_off == SERVER_KILLS:
                 break
             for _ in range(5):
@@ -108,7 +111,7 @@ def test_a_warehouse_server_killed_with_sigkill_loses_nothing(
 
             thread = threading.Thread(target=run)
             thread.start()
-            time.sleep(rng.uniform(0.05, 0.8))
+            time.sleep(rng.uniform(0, longest * 0.8))
             mortal_server.kill()
             TALLY["warehouse servers killed with SIGKILL"] += 1
             thread.join()
