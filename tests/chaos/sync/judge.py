@@ -14,7 +14,8 @@ from airflow_provider_stripe_app.streams.catalog import STREAMS, resolve_streams
 from airflow_provider_stripe_app.streams.model import Column, Stream
 from airflow_provider_stripe_app.streams.rows import canonical, typed_row
 from airflow_provider_stripe_app.sync.state import StreamState
-from demo.compare import StripeReader, compare_tables
+from airflow_provider_stripe_app.testing.resources import COLLECTIONS
+from demo.compare import StripeReader, compare_tables, decode
 from tests.chaos.sync.figures import TALLY
 from tests.integration.sync_lab import Lab
 
@@ -78,6 +79,11 @@ class Judge:
 
     def _against_stripe(self) -> list[str]:
         truth = StripeReader(self._lab.sim.url, self._lab.key).read(self._streams)
+        for row in COLLECTIONS:
+            if row.hidden is not None and (stream := row.plural) in truth:
+                # Its list leaves some out that can be read all the same (closed reviews).
+                raws = self._lab.sim.raw_objects(None, row.kind)
+                truth[stream] = {one["id"]: one for one in (decode(raw.decode()) for raw in raws)}
         self._leave_out_old(truth)
         compared = compare_tables(self._connection.cursor(), truth, self._lab.account.id)
         TALLY["tables compared"] += len(compared)
