@@ -503,6 +503,14 @@ AWAY: tuple[Away, ...] = (
     ),
     Away(
         8,
+        "what is read in our API version replaces the shape of another, whatever its version",
+        f"{WAREHOUSE}/sql.py",
+        'return f"(t._api_version <> {literal(pinned)} AND NOT t.is_deleted)"',
+        'return "(1 = 0)"',
+        f"{CONTRACT}::TestWarehouse::test_what_is_read_in_our_api_version_replaces_the_shape_of_another",
+    ),
+    Away(
+        8,
         "a writer below the table's schema version is refused",
         f"{WAREHOUSE}/tables.py",
         "if version is not None and version > schema_version:",

@@ -66,7 +66,7 @@ class Merge:
         name = batch.stream.name
         inlined = [child.inlined for child in streams]
         table = self._stage(batch.stream, lambda slots: stage_rows(batch, slots, inlined))
-        won = sql.winners(table.target, self.stage, with_children=bool(streams))
+        won = sql.winners(table.target, self.stage, API_VERSION, with_children=bool(streams))
         tally = self._decide(table, won)
         self._create(f"{name}: parents", sql.PARENTS, sql.parents(self.won))
         loads = literal(batch.load_id)
@@ -94,7 +94,9 @@ class Merge:
         if child.parent_column is None:
             raise ValueError(f"stream {child.name} has no parent column, so it cannot be a child")
         table = self._stage(child, lambda slots: stage_children(batch, child, slots))
-        tally = self._decide(table, sql.winning_children(table.target, self.stage, self.parents))
+        tally = self._decide(
+            table, sql.winning_children(table.target, self.stage, self.parents, API_VERSION)
+        )
         misfits = self._write(table, tally, self._cells(table, child, dead="FALSE"))
         parent_column = tables.column_of(table.slots, child.parent_column)
         if tally.to_confirm:
@@ -105,7 +107,7 @@ class Merge:
 
     def _bury_children(self, table: Table, parent_column: str, account_id: str) -> int:
         vanished = self.session.dialect.temp(sql.VANISHED)
-        gone = sql.vanished(table.target, self.parents, parent_column, account_id)
+        gone = sql.vanished(table.target, self.parents, parent_column, account_id, API_VERSION)
         self._create(f"{table.name}: vanished", sql.VANISHED, gone)
         buried = self._number(f"{table.name}: count vanished", sql.count(vanished))
         if buried:

@@ -92,29 +92,37 @@ def insert(target: str, columns: Iterable[str], select: str) -> str:
     return f"INSERT INTO {target} ({names(columns)}) {select}"
 
 
-def beats(version: str, *, with_children: bool) -> str:
+def beats(version: str, pinned: str, *, with_children: bool) -> str:
     """Return the condition under which a staged version overwrites the row ``t``.
 
-    A living parent whose children were never read (they were not synced then) does not count as
-    read: a version that brings its children is let in. Should that one be older, then the change
-    between the two lies within the feed's overlap, which reopens the row.
+    A living row in the shape of another API version does not count as read: whatever was read in
+    ours is let in. Nor does a living parent whose children were never read (they were not synced
+    then): a version that brings its children is let in. Should the one let in be older, then the
+    change between the two lies within the feed's overlap, which reopens the row.
 
     :param version: the staged version.
+    :param pinned: our API version.
     :param with_children: whether the batch brings complete child sets.
     """
-    newer = f"t._version < {version}"
-    unread = "t._children_version IS NULL AND NOT t.is_deleted"
-    return f"({newer} OR ({unread}))" if with_children else newer
+    ways = [f"t._version < {version}", f"({of_another(pinned)} AND {version} % 10 = 2)"]
+    if with_children:
+        ways.append("(t._children_version IS NULL AND NOT t.is_deleted)")
+    return f"({' OR '.join(ways)})"
 
 
-def winners(target: str, stage: str, *, with_children: bool) -> str:
+def of_another(pinned: str) -> str:
+    """Return the condition that the living row ``t`` has the shape of another API version."""
+    return f"(t._api_version <> {literal(pinned)} AND NOT t.is_deleted)"
+
+
+def winners(target: str, stage: str, pinned: str, *, with_children: bool) -> str:
     """Select the staged rows that win: one per id, newer than the target's row or new.
 
     Highest version first, the last staged among equals (EQUALITY §5). Whether the JSON is the same
     is looked at later (:func:`same`), and only if a winner has a row already: documents are not
     read here.
     """
-    newer = beats("s.version", with_children=with_children)
+    newer = beats("s.version", pinned, with_children=with_children)
     return f"""
         SELECT s.seq, s.account_id, s.id, s.version, s.deleted_at, s.event_id, s.fits,
                t.id IS NULL AS is_new,
@@ -129,7 +137,7 @@ def winners(target: str, stage: str, *, with_children: bool) -> str:
         WHERE s.place = 1 AND (t.id IS NULL OR {newer})"""
 
 
-def winning_children(target: str, stage: str, parents: str) -> str:
+def winning_children(target: str, stage: str, parents: str, pinned: str) -> str:
     """Select the staged children of living parents that won; version and event are the parent's."""
     return f"""
         SELECT s.seq, s.account_id, s.id, s.parent_version AS version,
@@ -145,7 +153,8 @@ def winning_children(target: str, stage: str, parents: str) -> str:
               FROM {stage} AS c
               JOIN {parents} AS p ON p.id = c.parent_id AND p.deleted_at IS NULL) AS s
         LEFT JOIN {target} AS t ON t.account_id = s.account_id AND t.id = s.id
-        WHERE s.place = 1 AND (t.id IS NULL OR s.parent_version > t._version)"""
+        WHERE s.place = 1 AND (t.id IS NULL OR s.parent_version > t._version
+                               OR {of_another(pinned)})"""
 
 
 def same(rows: str, won: str, stage: str) -> str:
@@ -210,18 +219,21 @@ def displaced(target: str, won: str) -> str:
     return f"DELETE FROM {target} AS t USING {won} AS w WHERE {BY_KEY} AND {_TO_TYPE}"
 
 
-def vanished(target: str, parents_table: str, parent_column: str, account_id: str) -> str:
+def vanished(
+    target: str, parents_table: str, parent_column: str, account_id: str, pinned: str
+) -> str:
     """Select the children that the winning parents no longer have.
 
     Children that were in the set carry the parent's version by now, so the older ones were not
-    in it; a dead parent has no set, so all of its living children are older.
+    in it; a dead parent has no set, so all of its living children are older. Nor were those in it
+    that still have the shape of another API version.
     """
     # CROSS JOIN: SQLite reads the tables in the order written, and the child's index helps.
     return f"""
         SELECT t.account_id, t.id, w.version, w.deleted_at, w.event_id
         FROM {parents_table} AS w CROSS JOIN {target} AS t
         WHERE t.account_id = {literal(account_id)} AND t.{identifier(parent_column)} = w.id
-          AND NOT t.is_deleted AND t._version < w.version"""
+          AND NOT t.is_deleted AND (t._version < w.version OR {of_another(pinned)})"""
 
 
 def mark_seen(target: str, stage: str, account_id: str, load_id: int) -> str:

@@ -13,7 +13,7 @@ from airflow_provider_stripe_app.exceptions import ConfigurationError, TokenUnav
 from airflow_provider_stripe_app.oauth.accounts_client import installed_accounts
 from airflow_provider_stripe_app.oauth.accounts_server import accounts_beside, answer_accounts
 from airflow_provider_stripe_app.testing import SimulatedStripe
-from tests.integration.oauth_lab import Lab, broker_over_http, own_tables, new_lab
+from tests.integration.oauth_lab import Lab, broker_over_http, new_lab, own_tables
 
 
 @pytest.fixture(scope="module")

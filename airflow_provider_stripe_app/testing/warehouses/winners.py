@@ -51,6 +51,34 @@ class WinnersContract:
         row = place.row("t1")
         assert (row["_version"], row["_children_version"], row["amount"]) == (110, 110, 1)
 
+    def test_a_change_keeps_what_it_does_not_bring(
+        self, place: Place, warehouse: SqlWarehouse
+    ) -> None:
+        merge(warehouse, [thing("t1", 1002, amount=1)], [], load_id=7)
+        assert merge(warehouse, [thing("t1", 1012, amount=2)])["things"] == TableChange(updated=1)
+        row = place.row("t1")
+        assert (row["amount"], row["_version"]) == (2, 1012)
+        assert (row["_load_id"], row["_children_version"]) == (7, 1002)
+
+    def test_what_is_read_in_our_api_version_replaces_the_shape_of_another(
+        self, place: Place, warehouse: SqlWarehouse
+    ) -> None:
+        rows = [thing("t1", 1102, amount=1), thing("t2", 1102, amount=1), gone("t3", 1102, 110)]
+        merge(warehouse, rows, [part("t1", "a"), part("t1", "b")])
+        for table in ("things", "parts"):
+            place.execute(f"UPDATE {place.named(table)} SET _api_version = '2019-01-01'")
+        # Read earlier than what is there, but by us; an event's payload has to be newer.
+        newer = [thing("t1", 1002, amount=2), thing("t2", 1001, amount=2), thing("t3", 1002)]
+        change = merge(warehouse, newer, [part("t1", "a", 2)])
+        assert change["things"] == TableChange(updated=1, unchanged=2)
+        assert change["parts"] == TableChange(updated=1, deleted=1)
+        assert [place.row(i)["amount"] for i in ("t1", "t2")] == [2, 1]
+        assert place.row("t3")["is_deleted"] is True
+        assert {r["id"]: r["n"] for r in place.rows("parts") if not r["is_deleted"]} == {"a": 2}
+        # Once it is ours, the newer one wins as ever.
+        again = merge(warehouse, [thing("t1", 992, amount=3)], [part("t1", "a", 3)])
+        assert again["things"] == TableChange(unchanged=1)
+
     def test_two_accounts_may_share_an_id(self, place: Place, warehouse: SqlWarehouse) -> None:
         merge(warehouse, [thing("t1", 100, amount=1)])
         with warehouse.transaction() as tx:
