@@ -164,6 +164,7 @@ def test_long_names_of_a_task_are_cut_to_what_is_stored() -> None:
 # -- the operator
 
 TI = SimpleNamespace(dag_id="dag", task_id="sync", run_id="run", map_index=-1)
+READS = {"spent": 3, "days": 30, "budget": 10_000, "share": 0.0}
 
 
 def run_operator(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[StreamReport]:
@@ -195,7 +196,7 @@ def run_operator(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[Strea
 @pytest.mark.parametrize(
     ("outcome", "ok"),
     [
-        (RunSummary("acct_1", livemode=False), True),
+        (RunSummary("acct_1", livemode=False, reads=READS), True),
         (ServerTrouble("Stripe is down"), False),
         (RuntimeError("boom"), False),
     ],
